@@ -41,6 +41,8 @@ export const CONTROL_PREEMPT = 513;
 export const CONTROL_SPINLOCKS = 514;
 /** vCPUs of this domain. Written once by the hypervisor. */
 export const CONTROL_VCPU_COUNT = 515;
+/** Changes whenever frames that this domain once mapped are about to be reused: cached views of foreign frames are then stale. Written by the hypervisor. */
+export const CONTROL_ALIAS_EPOCH = 516;
 /** First of CONTROL_COST_COUNT words: what the guest charges itself for each COST_*, nanoseconds. Written once by the hypervisor. */
 export const CONTROL_COSTS = 528;
 

@@ -1,0 +1,23 @@
+import * as path from "node:path";
+import { defineConfig } from "vitest/config";
+import { linker } from "./build/linker";
+
+const root = import.meta.dirname;
+
+export default defineConfig({
+  plugins: [linker({ root, mode: "kernel", debug: true })],
+  resolve: {
+    alias: [
+      { find: /^xenolith$/, replacement: path.join(root, "hal/host/index.ts") },
+      { find: /^xenolith\/kit$/, replacement: path.join(root, "test/kit/index.ts") },
+      { find: /^xenolith\/build$/, replacement: path.join(root, "build/index.ts") },
+    ],
+  },
+  test: {
+    include: ["test/**/*.test.ts"],
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+    pool: "threads",
+    maxWorkers: 2,
+  },
+});
