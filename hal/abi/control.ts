@@ -27,6 +27,11 @@ export const CONTROL_RAN = 8;
 /** The second result of a hypercall that has two. Written by the hypervisor. */
 export const CONTROL_RESULT = 9;
 
+/** What the last hypercall returned, int32. Written by the engine: a word here costs less than a value handed over. */
+export const CONTROL_RETURN = 10;
+/** Cleared before an entry and set to 1 by the engine's glue when the kernel returned: still 0 means that it threw. */
+export const CONTROL_LEFT = 11;
+
 /** The vCPU has nothing to run and waits for an event. */
 export const CONTROL_RAN_BLOCKED = 0;
 /** The slice ended with work left. */

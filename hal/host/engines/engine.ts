@@ -1,0 +1,58 @@
+/**
+ * Two ways to run a domain behind one interface. `quickjs` is the machine: isolation, limits, snapshots. `v8` runs the same bundles in Node's
+ * own engine, for debuggers and long simulations; it contains nothing. One seed gives one trace in both.
+ */
+import type { GuestDomain } from "../hypervisor/guest-domain";
+import type { MachineMemory } from "../hypervisor/memory";
+
+/** The engines by name. */
+export const ENGINE_NAMES = ["quickjs", "v8"] as const;
+export type EngineName = (typeof ENGINE_NAMES)[number];
+
+/** A script that evaluates to a bundle's factory. */
+export interface Bundle {
+  readonly code: string;
+  /** What stack traces call it. */
+  readonly file: string;
+}
+
+export type BundleKind = "modules" | "programs";
+
+/** What a domain is allowed to take of the host. */
+export interface GuestLimits {
+  /** Bytes of JavaScript heap. */
+  readonly heap: number;
+  /** Bytes of native stack. */
+  readonly stack: number;
+  /** Interrupt checks (about 10,000 branches each) of one entry before it counts as a lockup. */
+  readonly fuel: number;
+}
+
+/** All that an engine needs to know of a domain. The functions are called from inside the guest and never throw. */
+export interface DomainSpec {
+  /** Small integer that names the domain's host functions; the same in every instance of a machine. */
+  readonly slot: number;
+  readonly domid: number;
+  readonly mfnBase: number;
+  readonly pages: number;
+  readonly controlMfn: number;
+  readonly limits: GuestLimits;
+  readonly kernel: Bundle;
+  bundle(kind: BundleKind, name: string): Bundle | null;
+  manifest(kind: BundleKind, name: string): string | null;
+  list(kind: BundleKind): readonly string[];
+  hypercall(op: number, a0: number, a1: number, a2: number): number;
+  /** Whether the domain has the frame mapped by a grant now. */
+  mayAccess(mfn: number): boolean;
+  /** Whether the domain has been condemned: it gets no more time. */
+  isDying(): boolean;
+}
+
+/** One machine's engine. */
+export interface Engine {
+  readonly name: EngineName;
+  readonly memory: MachineMemory;
+  /** Prepares a domain; nothing of it runs before `start`. */
+  createDomain(spec: DomainSpec): GuestDomain;
+  dispose(): void;
+}

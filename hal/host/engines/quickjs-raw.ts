@@ -1,0 +1,387 @@
+/**
+ * The one file that uses what lies below quickjs-emscripten's public interface: memory shared without a copy, calls in both directions that
+ * do not allocate, strings and evaluation by pointer.
+ *
+ * Each point is private to the pinned package version, so `selfTest` verifies it at start-up. A point that fails is named, with what
+ * it costs to go without it; the machine does not start on an engine that would corrupt memory silently.
+ *
+ * A JSValue is 8 bytes, NaN-boxed: for an int32 the low word is the integer. A `JSValue*` is an address in the WASM heap.
+ */
+import baseVariant from "@jitl/quickjs-wasmfile-release-sync";
+import {
+  newQuickJSWASMModuleFromVariant,
+  newVariant,
+  type QuickJSContext,
+  type QuickJSRuntime,
+  type QuickJSWASMModule,
+} from "quickjs-emscripten-core";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+
+/** An address in the WASM heap. */
+export type Pointer = number;
+
+interface EmscriptenModule {
+  HEAPU8: Uint8Array;
+  _malloc(size: number): Pointer;
+  _free(pointer: Pointer): void;
+  callbacks: {
+    callFunction: (
+      asyncify: undefined,
+      context: Pointer,
+      self: Pointer,
+      argc: number,
+      argv: Pointer,
+      functionId: number,
+    ) => Pointer;
+    shouldInterrupt: (asyncify: undefined, runtime: Pointer) => number;
+    freeHostRef: (asyncify: undefined, runtime: Pointer, id: number) => void;
+  };
+  UTF8ToString(pointer: Pointer): string;
+  lengthBytesUTF8(text: string): number;
+  stringToUTF8(text: string, pointer: Pointer, size: number): void;
+}
+
+interface ForeignFunctions {
+  QTS_NewArrayBuffer(context: Pointer, data: Pointer, length: number): Pointer;
+  QTS_NewFunction(context: Pointer, name: string, length: number, isConstructor: boolean, id: number): Pointer;
+  QTS_NewString(context: Pointer, text: Pointer): Pointer;
+  QTS_GetString(context: Pointer, value: Pointer): Pointer;
+  QTS_FreeCString(context: Pointer, text: Pointer): void;
+  QTS_Call(context: Pointer, fn: Pointer, self: Pointer, argc: number, argv: Pointer): Pointer;
+  QTS_Eval(context: Pointer, code: Pointer, length: number, file: string, detectModule: number, flags: number): Pointer;
+  QTS_ResolveException(context: Pointer, value: Pointer): Pointer;
+  QTS_FreeValuePointer(context: Pointer, value: Pointer): void;
+  QTS_GetPropNumber(context: Pointer, value: Pointer, index: number): Pointer;
+  QTS_Dump(context: Pointer, value: Pointer): Pointer;
+  QTS_GetUndefined(): Pointer;
+  QTS_GetNull(): Pointer;
+  QTS_DupValuePointer(context: Pointer, value: Pointer): Pointer;
+  QTS_RuntimeEnableInterruptHandler(runtime: Pointer): void;
+}
+
+/** A host function that guests call: reads its arguments with the `argument…` methods; returns an owned `JSValue*`, or 0 for undefined. */
+export type HostFunction = (argc: number, argv: Pointer) => Pointer;
+
+/** Ids of our own host functions start here, far above the package's. */
+const HOST_FUNCTION_BASE = 0x20000000;
+const FUNCTIONS_PER_DOMAIN = 8;
+/** Words of a JSObject and of a JSArrayBuffer that the search for `free_func` looks at. */
+const SEARCH_WORDS = 16;
+
+let compiledModule: Promise<WebAssembly.Module> | null = null;
+
+/** The engine's WebAssembly code, compiled once per process: it is immutable and shared by all machines. */
+function compileOnce(): Promise<WebAssembly.Module> {
+  compiledModule ??= readFile(createRequire(import.meta.url).resolve("@jitl/quickjs-wasmfile-release-sync/wasm")).then(
+    (bytes) => WebAssembly.compile(bytes),
+  );
+  return compiledModule;
+}
+
+/** One context's raw handles. */
+export interface RawContext {
+  readonly context: QuickJSContext;
+  readonly runtime: QuickJSRuntime;
+  readonly pointer: Pointer;
+}
+
+/** Where the finaliser of an aliasing ArrayBuffer is found. */
+interface AliasLayout {
+  /** Word of the JSObject that points to the JSArrayBuffer. */
+  readonly bufferWord: number;
+  /** Word of the JSArrayBuffer that holds `free_func`. */
+  readonly freeWord: number;
+}
+
+/** One instance of the WASM module, seen from below. */
+export class RawQuickJS {
+  private readonly module: EmscriptenModule;
+  private readonly ffi: ForeignFunctions;
+  private readonly undefinedValue: Pointer;
+  private readonly functions: (HostFunction | undefined)[] = [];
+  private readonly interrupts = new Map<Pointer, () => boolean>();
+  private layout: AliasLayout | null = null;
+  private words: Uint32Array;
+
+  private constructor(private readonly wasm: QuickJSWASMModule) {
+    const probe = wasm.newContext();
+    const inner = probe as unknown as { module: EmscriptenModule; ffi: ForeignFunctions };
+    this.module = inner.module;
+    this.ffi = inner.ffi;
+    this.words = new Uint32Array(this.module.HEAPU8.buffer);
+    this.undefinedValue = this.ffi.QTS_GetUndefined();
+    this.installDispatcher();
+    probe.dispose();
+  }
+
+  /** A fresh instance of the engine; the compiled code is shared. Throws when the self-test fails. */
+  static async create(): Promise<RawQuickJS> {
+    const wasmModule = await compileOnce();
+    const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(newVariant(baseVariant, { wasmModule })));
+    raw.selfTest();
+    return raw;
+  }
+
+  /** The whole memory as bytes; a new array after growth. */
+  heap(): Uint8Array {
+    return this.module.HEAPU8;
+  }
+
+  /** `size` bytes at a page boundary, zeroed, for the life of the instance. Throws RangeError when the memory cannot grow that far. */
+  allocatePages(size: number): Pointer {
+    const pointer = this.module._malloc(size + 4096);
+    if (pointer === 0) throw new RangeError(`the engine's memory cannot hold ${size} more bytes`);
+    const start = Math.ceil(pointer / 4096) * 4096;
+    this.module.HEAPU8.fill(0, start, start + size);
+    return start;
+  }
+
+  /** A new runtime with one context: no Date, no Promise jobs of its own, limits as given (bytes). */
+  newContext(limits: { heap: number; stack: number }): RawContext {
+    const runtime = this.wasm.newRuntime();
+    // The engine's own count sees a few bytes of each block whatever its size; a quarter stands for blocks of 32 bytes and more.
+    runtime.setMemoryLimit(limits.heap / 4);
+    runtime.setMaxStackSize(limits.stack);
+    const context = runtime.newContext({
+      intrinsics: {
+        BaseObjects: true,
+        Eval: true,
+        StringNormalize: true,
+        RegExp: true,
+        RegExpCompiler: true,
+        JSON: true,
+        Proxy: true,
+        MapSet: true,
+        TypedArrays: true,
+        Promise: true,
+        BigInt: true,
+      },
+    });
+    const inner = context as unknown as { ctx: { value: Pointer } };
+    return { context, runtime, pointer: inner.ctx.value };
+  }
+
+  /** Calls `check` now and then while the runtime executes (about every 10,000 branches; exactly repeatable); true ends the execution. */
+  onInterrupt(raw: RawContext, check: () => boolean): void {
+    const runtime = (raw.runtime as unknown as { rt: { value: Pointer } }).rt.value;
+    this.interrupts.set(runtime, check);
+    this.ffi.QTS_RuntimeEnableInterruptHandler(runtime);
+  }
+
+  /** Frees a context and its runtime, and forgets its host functions. */
+  disposeContext(raw: RawContext, slot: number): void {
+    const runtime = (raw.runtime as unknown as { rt: { value: Pointer } }).rt.value;
+    raw.context.dispose();
+    raw.runtime.dispose();
+    this.interrupts.delete(runtime);
+    for (let i = 0; i < FUNCTIONS_PER_DOMAIN; i++) this.functions[slot * FUNCTIONS_PER_DOMAIN + i] = undefined;
+  }
+
+  /** A guest function value that calls host function `index` of domain slot `slot`. The id is the same in every instance. */
+  newFunction(raw: RawContext, slot: number, index: number, name: string, fn: HostFunction): Pointer {
+    const id = slot * FUNCTIONS_PER_DOMAIN + index;
+    while (this.functions.length <= id) this.functions.push(undefined);
+    this.functions[id] = fn;
+    return this.ffi.QTS_NewFunction(raw.pointer, name, 0, false, HOST_FUNCTION_BASE + id);
+  }
+
+  /** An ArrayBuffer over existing memory, without a copy, that does nothing to the memory when it is collected. */
+  alias(raw: RawContext, pointer: Pointer, length: number): Pointer {
+    const value = this.ffi.QTS_NewArrayBuffer(raw.pointer, pointer, length);
+    if (this.layout === null) throw new Error("the engine's self-test has not run");
+    const buffer = this.word(this.word(value) + 4 * this.layout.bufferWord);
+    this.setWord(buffer + 4 * this.layout.freeWord, 0);
+    return value;
+  }
+
+  /** Argument `index` as an int32; anything that is not an int32 reads as some integer, never as an exception. */
+  argumentInt(argv: Pointer, index: number): number {
+    return this.word(argv + 8 * index) | 0;
+  }
+
+  /** Argument `index` as a string. */
+  argumentString(raw: RawContext, argv: Pointer, index: number): string {
+    const text = this.ffi.QTS_GetString(raw.pointer, argv + 8 * index);
+    const result = this.module.UTF8ToString(text);
+    this.ffi.QTS_FreeCString(raw.pointer, text);
+    return result;
+  }
+
+  /** A string value, owned by the caller. */
+  newString(raw: RawContext, text: string): Pointer {
+    const pointer = this.copyString(text);
+    const value = this.ffi.QTS_NewString(raw.pointer, pointer);
+    this.module._free(pointer);
+    return value;
+  }
+
+  /** The value null, owned by the caller. */
+  newNull(raw: RawContext): Pointer {
+    return this.ffi.QTS_DupValuePointer(raw.pointer, this.ffi.QTS_GetNull());
+  }
+
+  /** Evaluates a script; the value it ends with, or an exception value, owned by the caller. */
+  evaluate(raw: RawContext, code: string, file: string): Pointer {
+    const pointer = this.copyString(code);
+    const value = this.ffi.QTS_Eval(raw.pointer, pointer, this.module.lengthBytesUTF8(code), file, 0, 0);
+    this.module._free(pointer);
+    return value;
+  }
+
+  /** Calls a guest function with values; the result or an exception value, owned by the caller. */
+  call(raw: RawContext, fn: Pointer, args: readonly Pointer[]): Pointer {
+    if (args.length === 0) return this.ffi.QTS_Call(raw.pointer, fn, this.undefinedValue, 0, 0);
+    const argv = this.module._malloc(4 * args.length);
+    for (let i = 0; i < args.length; i++) this.setWord(argv + 4 * i, args[i]);
+    const result = this.ffi.QTS_Call(raw.pointer, fn, this.undefinedValue, args.length, argv);
+    this.module._free(argv);
+    return result;
+  }
+
+  /** Calls a guest function without arguments: the hot path. The result or an exception value, owned by the caller. */
+  callQuick(context: Pointer, fn: Pointer): Pointer {
+    return this.ffi.QTS_Call(context, fn, this.undefinedValue, 0, 0);
+  }
+
+  /** Frees an owned value, without a look at its context. */
+  freeQuick(context: Pointer, value: Pointer): void {
+    this.ffi.QTS_FreeValuePointer(context, value);
+  }
+
+  /** Element `index` of an array, owned by the caller. */
+  element(raw: RawContext, array: Pointer, index: number): Pointer {
+    return this.ffi.QTS_GetPropNumber(raw.pointer, array, index);
+  }
+
+  /** If the value is an exception: frees it and returns a description of what was thrown; otherwise null. */
+  takeException(raw: RawContext, value: Pointer): string | null {
+    const error = this.ffi.QTS_ResolveException(raw.pointer, value);
+    if (error === 0) return null;
+    const dump = this.ffi.QTS_Dump(raw.pointer, error);
+    const text = this.module.UTF8ToString(dump);
+    this.ffi.QTS_FreeCString(raw.pointer, dump);
+    this.ffi.QTS_FreeValuePointer(raw.pointer, error);
+    this.ffi.QTS_FreeValuePointer(raw.pointer, value);
+    return text;
+  }
+
+  /** Frees an owned value. */
+  free(raw: RawContext, value: Pointer): void {
+    this.ffi.QTS_FreeValuePointer(raw.pointer, value);
+  }
+
+  private copyString(text: string): Pointer {
+    const size = this.module.lengthBytesUTF8(text) + 1;
+    const pointer = this.module._malloc(size);
+    if (pointer === 0) throw new RangeError(`the engine's memory cannot hold a text of ${size} bytes`);
+    this.module.stringToUTF8(text, pointer, size);
+    return pointer;
+  }
+
+  private word(pointer: Pointer): number {
+    if (this.words.buffer !== this.module.HEAPU8.buffer) this.words = new Uint32Array(this.module.HEAPU8.buffer);
+    return this.words[pointer >>> 2];
+  }
+
+  private setWord(pointer: Pointer, value: number): void {
+    if (this.words.buffer !== this.module.HEAPU8.buffer) this.words = new Uint32Array(this.module.HEAPU8.buffer);
+    this.words[pointer >>> 2] = value;
+  }
+
+  private installDispatcher(): void {
+    const stockCall = this.module.callbacks.callFunction;
+    const stockInterrupt = this.module.callbacks.shouldInterrupt;
+    const stockFree = this.module.callbacks.freeHostRef;
+    this.module.callbacks.callFunction = (asyncify, context, self, argc, argv, functionId) => {
+      if (functionId < HOST_FUNCTION_BASE) return stockCall(asyncify, context, self, argc, argv, functionId);
+      const fn = this.functions[functionId - HOST_FUNCTION_BASE];
+      return fn === undefined ? 0 : fn(argc, argv);
+    };
+    this.module.callbacks.shouldInterrupt = (asyncify, runtime) => {
+      const check = this.interrupts.get(runtime);
+      return check === undefined ? stockInterrupt(asyncify, runtime) : check() ? 1 : 0;
+    };
+    this.module.callbacks.freeHostRef = (asyncify, runtime, id) => {
+      if (id < HOST_FUNCTION_BASE) stockFree(asyncify, runtime, id);
+    };
+  }
+
+  /** Verifies every private point that the engine relies on; throws an error that names the one that fails. */
+  private selfTest(): void {
+    const raw = this.newContext({ heap: 8 << 20, stack: 128 << 10 });
+    const region = this.allocatePages(8192);
+    this.layout = this.findAliasLayout(raw, region);
+    this.testAlias(raw, region);
+    this.testHostCall(raw);
+    raw.context.dispose();
+    raw.runtime.dispose();
+    if (this.module.HEAPU8[region] !== 0x5a)
+      throw new Error("engine self-test: shared memory did not survive its alias");
+    this.functions.length = 0;
+  }
+
+  /** Makes two aliases of known, different address and length and looks for the words that differ as expected. */
+  private findAliasLayout(raw: RawContext, region: Pointer): AliasLayout {
+    const first = this.ffi.QTS_NewArrayBuffer(raw.pointer, region, 512);
+    const second = this.ffi.QTS_NewArrayBuffer(raw.pointer, region + 4096, 1024);
+    const limit = this.module.HEAPU8.length;
+    for (let bufferWord = 2; bufferWord < SEARCH_WORDS; bufferWord++) {
+      const a = this.word(this.word(first) + 4 * bufferWord);
+      const b = this.word(this.word(second) + 4 * bufferWord);
+      if (a === b || a % 4 !== 0 || b % 4 !== 0 || Math.max(a, b) + 64 >= limit || Math.min(a, b) < 1024) continue;
+      if (this.word(a) !== 512 || this.word(b) !== 1024) continue;
+      const freeWord = this.findFreeWord(a, b, region);
+      if (freeWord === null) continue;
+      for (const [value, buffer] of [
+        [first, a],
+        [second, b],
+      ]) {
+        this.setWord(buffer + 4 * freeWord, 0);
+        this.ffi.QTS_FreeValuePointer(raw.pointer, value);
+      }
+      return { bufferWord, freeWord };
+    }
+    throw new Error(
+      "engine self-test: the finaliser of an aliasing ArrayBuffer was not found (quickjs-emscripten changed?)",
+    );
+  }
+
+  /** After length and data pointer, the first word that both buffers share and that is a small table index is `free_func`. */
+  private findFreeWord(a: Pointer, b: Pointer, region: Pointer): number | null {
+    let data = -1;
+    for (let i = 1; i < SEARCH_WORDS; i++) {
+      if (this.word(a + 4 * i) === region && this.word(b + 4 * i) === region + 4096) data = i;
+    }
+    if (data < 0) return null;
+    for (let i = data + 1; i < SEARCH_WORDS; i++) {
+      const value = this.word(a + 4 * i);
+      if (value !== 0 && value < 65536 && value === this.word(b + 4 * i)) return i;
+    }
+    return null;
+  }
+
+  private testAlias(raw: RawContext, region: Pointer): void {
+    const write = this.evaluate(raw, "(function (b) { new Uint8Array(b)[0] = 0x5a; })", "self-test.js");
+    for (let i = 0; i < 64; i++) {
+      const alias = this.alias(raw, region, 4096);
+      this.free(raw, this.call(raw, write, [alias]));
+      this.free(raw, alias);
+    }
+    this.free(raw, write);
+    if (this.module.HEAPU8[region] !== 0x5a) throw new Error("engine self-test: memory is not shared without a copy");
+  }
+
+  private testHostCall(raw: RawContext): void {
+    let seen = 0;
+    const host = this.newFunction(raw, 0, 0, "probe", (argc, argv) => {
+      seen = argc * 1000 + this.argumentInt(argv, 0) - this.argumentInt(argv, 1);
+      return 0;
+    });
+    const caller = this.evaluate(raw, "(function (f) { f(7, -35); })", "self-test.js");
+    this.free(raw, this.call(raw, caller, [host]));
+    this.free(raw, caller);
+    this.free(raw, host);
+    if (seen !== 2042) throw new Error("engine self-test: arguments of host calls are not where they were");
+  }
+}

@@ -1,0 +1,294 @@
+/**
+ * The QuickJS engine: every domain is a runtime of its own, all runtimes of a machine live in one WASM memory, and the machine's frames are a
+ * region of it that each domain sees without a copy.
+ *
+ *   WASM memory: [ QuickJS heaps … | frame 0 | frame 1 | … ]
+ *                                     ▲ alias: a domain's RAM, its control page, and each frame that a grant let it map
+ *
+ * A guest that throws, loops, or exhausts its heap or stack comes back as GuestDeath. Nothing that a guest does throws through a WASM frame:
+ * a fault of our own inside a host function is kept and thrown again once the guest has returned.
+ */
+import { CONTROL_LEFT, CONTROL_RETURN, CONTROL_VCPU, CONTROL_VCPU_WORDS } from "../../abi/control";
+import { GuestDeath, type GuestDeathKind, type GuestDomain } from "../hypervisor/guest-domain";
+import { FRAME_SIZE, type MachineMemory, memoryOver } from "../hypervisor/memory";
+import type { BundleKind, DomainSpec, Engine } from "./engine";
+import { type Pointer, type RawContext, RawQuickJS } from "./quickjs-raw";
+
+/** The guest's side of the boundary, evaluated once per domain. It gets the raw host functions and makes the `Hal` of `hal/abi/hal.ts`. */
+const PRELUDE = `(function (info, ram, controlBuffer, rawCall, rawFrame, rawLoad, rawManifest, rawList) {
+  "use strict";
+  const { domid, mfn_base, nr_pages } = JSON.parse(info);
+  Math.random = undefined;
+  const control = new Uint32Array(controlBuffer);
+  const results = new Int32Array(controlBuffer);
+  const foreign = new Map();
+  const hal = {
+    domid, mfn_base, nr_pages, control,
+    clock: new Float64Array(controlBuffer),
+    page(pfn) { return new Uint32Array(ram, pfn * 4096, 1024); },
+    frame(mfn) {
+      let words = foreign.get(mfn);
+      if (words === undefined) {
+        const buffer = rawFrame(mfn | 0);
+        if (buffer === undefined) throw new RangeError("frame " + mfn + " is not mapped by this domain");
+        foreign.set(mfn, words = new Uint32Array(buffer));
+      }
+      return words;
+    },
+    hypercall(op, a0, a1, a2) {
+      rawCall(op | 0, a0 | 0, a1 | 0, a2 | 0);
+      return results[control[${CONTROL_VCPU}] * ${CONTROL_VCPU_WORDS} + ${CONTROL_RETURN}];
+    },
+    load(kind, name) { return rawLoad(kind, name); },
+    manifest(kind, name) { return rawManifest(kind, name); },
+    list(kind) { return JSON.parse(rawList(kind)); },
+  };
+  const kernel = {};
+  return [
+    function boot(factory) {
+      factory(undefined, kernel);
+      kernel.boot(hal);
+      control[${CONTROL_LEFT}] = 1;
+    },
+    function enter() {
+      kernel.enter();
+      control[control[${CONTROL_VCPU}] * ${CONTROL_VCPU_WORDS} + ${CONTROL_LEFT}] = 1;
+    },
+    function drop(mfns) {
+      for (const mfn of JSON.parse(mfns)) {
+        const words = foreign.get(mfn);
+        if (words === undefined) continue;
+        foreign.delete(mfn);
+        words.buffer.transfer();
+      }
+    },
+  ];
+})`;
+
+/** Names and ids of the host functions; the ids are part of a snapshot. */
+const HOST_FUNCTIONS = ["hypercall", "frame", "load", "manifest", "list"] as const;
+
+/** What QuickJS calls the deaths that are not the guest's own doing. */
+const DEATHS: readonly (readonly [RegExp, GuestDeathKind])[] = [
+  [/out of memory/i, "oom"],
+  [/stack overflow|call stack size/i, "stack"],
+  [/interrupted/, "lockup"],
+];
+
+/** Makes the engine of one machine of `frameCount` frames. Throws RangeError when the memory is not to be had. */
+export async function createQuickJSEngine(frameCount: number): Promise<Engine> {
+  const raw = await RawQuickJS.create();
+  const base = raw.allocatePages(frameCount * FRAME_SIZE);
+  return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, base, frameCount));
+}
+
+class QuickJSEngine implements Engine {
+  readonly name = "quickjs";
+  private heapSize: number;
+  private readonly domains = new Set<QuickJSDomain>();
+
+  constructor(readonly raw: RawQuickJS, readonly memory: MachineMemory) {
+    this.heapSize = raw.heap().length;
+  }
+
+  /** Bytes by which the memory has grown since the last call: whoever ran in between is to blame. */
+  takeGrowth(): number {
+    const size = this.raw.heap().length;
+    const growth = size - this.heapSize;
+    this.heapSize = size;
+    return growth;
+  }
+
+  createDomain(spec: DomainSpec): GuestDomain {
+    const domain = new QuickJSDomain(this, spec, () => this.domains.delete(domain));
+    this.domains.add(domain);
+    return domain;
+  }
+
+  dispose(): void {
+    for (const domain of [...this.domains]) domain.dispose();
+  }
+
+  /** Makes the views anew if the memory has grown. */
+  refresh(): void {
+    const buffer = this.raw.heap().buffer as ArrayBuffer;
+    if (this.memory.u8.buffer === buffer) return;
+    const { u8, u16, u32, i32, f64 } = memoryOver(buffer, this.memory.base, this.memory.frameCount);
+    Object.assign(this.memory, { u8, u16, u32, i32, f64 });
+  }
+}
+
+class QuickJSDomain implements GuestDomain {
+  private readonly context: RawContext;
+  private readonly controlWord: number;
+  private bootFunction: Pointer = 0;
+  private enterFunction: Pointer = 0;
+  private dropFunction: Pointer = 0;
+  private fuel = 0;
+  /** Bytes by which the engine's memory grew while this domain ran; the only measure of its heap that counts what it really took. */
+  private growth = 0;
+  private ownFault: unknown = null;
+  private disposed = false;
+
+  constructor(
+    private readonly engine: QuickJSEngine,
+    private readonly spec: DomainSpec,
+    private readonly onDispose: () => void,
+  ) {
+    this.context = engine.raw.newContext(spec.limits);
+    this.controlWord = (engine.memory.base + spec.controlMfn * FRAME_SIZE) >>> 2;
+    engine.raw.onInterrupt(this.context, () => --this.fuel < 0 || spec.isDying() || this.hasExhaustedHeap());
+  }
+
+  start(): void {
+    this.fuel = this.spec.limits.fuel;
+    this.runPrelude();
+    const factory = this.evaluate(this.spec.kernel.code, this.spec.kernel.file);
+    this.engine.memory.u32[this.controlWord + CONTROL_LEFT] = 0;
+    const result = this.engine.raw.call(this.context, this.bootFunction, [factory]);
+    this.engine.raw.free(this.context, factory);
+    this.engine.refresh();
+    this.finish(result);
+  }
+
+  enter(): void {
+    const { raw, memory } = this.engine;
+    const left = this.controlWord + memory.u32[this.controlWord + CONTROL_VCPU] * CONTROL_VCPU_WORDS + CONTROL_LEFT;
+    memory.u32[left] = 0;
+    this.fuel = this.spec.limits.fuel;
+    const result = raw.callQuick(this.context.pointer, this.enterFunction);
+    this.engine.refresh();
+    if (this.engine.memory.u32[left] === 1 && this.ownFault === null && !this.hasExhaustedHeap()) {
+      raw.freeQuick(this.context.pointer, result);
+      return;
+    }
+    this.finish(result);
+    if (this.hasExhaustedHeap()) throw new GuestDeath("oom", `the heap grew beyond ${this.spec.limits.heap} bytes`);
+    throw this.death("the kernel changed the control page instead of returning");
+  }
+
+  dropFrames(mfns: readonly number[]): void {
+    const text = this.engine.raw.newString(this.context, JSON.stringify(mfns));
+    const result = this.engine.raw.call(this.context, this.dropFunction, [text]);
+    this.engine.raw.free(this.context, text);
+    this.engine.raw.free(this.context, result);
+  }
+
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    for (const fn of [this.bootFunction, this.enterFunction, this.dropFunction]) {
+      if (fn !== 0) this.engine.raw.free(this.context, fn);
+    }
+    this.engine.raw.disposeContext(this.context, this.spec.slot);
+    this.onDispose();
+  }
+
+  private runPrelude(): void {
+    const { raw, memory } = this.engine;
+    const { domid, mfnBase, pages, controlMfn } = this.spec;
+    const prelude = this.evaluate(PRELUDE, "hal.js");
+    const args = [
+      raw.newString(this.context, JSON.stringify({ domid, mfn_base: mfnBase, nr_pages: pages })),
+      raw.alias(this.context, memory.base + mfnBase * FRAME_SIZE, pages * FRAME_SIZE),
+      raw.alias(this.context, memory.base + controlMfn * FRAME_SIZE, FRAME_SIZE),
+      ...HOST_FUNCTIONS.map((name, index) => this.hostFunction(name, index)),
+    ];
+    const exported = raw.call(this.context, prelude, args);
+    this.engine.refresh();
+    for (const value of [prelude, ...args]) raw.free(this.context, value);
+    const failure = raw.takeException(this.context, exported);
+    if (failure !== null) throw this.death(failure);
+    this.bootFunction = raw.element(this.context, exported, 0);
+    this.enterFunction = raw.element(this.context, exported, 1);
+    this.dropFunction = raw.element(this.context, exported, 2);
+    raw.free(this.context, exported);
+  }
+
+  private hostFunction(name: (typeof HOST_FUNCTIONS)[number], index: number): Pointer {
+    const { raw } = this.engine;
+    const bodies: Record<typeof name, (argv: Pointer) => Pointer> = {
+      hypercall: (argv) => this.hypercall(argv),
+      frame: (argv) => this.frame(raw.argumentInt(argv, 0)),
+      load: (argv) => this.load(this.kindOf(argv), raw.argumentString(this.context, argv, 1)),
+      manifest: (argv) => this.manifest(this.kindOf(argv), raw.argumentString(this.context, argv, 1)),
+      list: (argv) => raw.newString(this.context, JSON.stringify(this.spec.list(this.kindOf(argv)))),
+    };
+    const body = bodies[name];
+    return raw.newFunction(this.context, this.spec.slot, index, name, (_argc, argv) => {
+      try {
+        return body(argv);
+      } catch (fault) {
+        this.ownFault ??= fault;
+        return 0;
+      }
+    });
+  }
+
+  private hypercall(argv: Pointer): Pointer {
+    const { raw, memory } = this.engine;
+    this.engine.refresh();
+    const op = raw.argumentInt(argv, 0);
+    const block = this.controlWord + memory.u32[this.controlWord + CONTROL_VCPU] * CONTROL_VCPU_WORDS;
+    const result = this.spec.hypercall(
+      op,
+      raw.argumentInt(argv, 1),
+      raw.argumentInt(argv, 2),
+      raw.argumentInt(argv, 3),
+    );
+    this.engine.memory.i32[block + CONTROL_RETURN] = result;
+    return 0;
+  }
+
+  private frame(mfn: number): Pointer {
+    if (!this.spec.mayAccess(mfn)) return 0;
+    return this.engine.raw.alias(this.context, this.engine.memory.base + mfn * FRAME_SIZE, FRAME_SIZE);
+  }
+
+  private load(kind: BundleKind, name: string): Pointer {
+    const bundle = this.spec.bundle(kind, name);
+    if (bundle === null) return this.engine.raw.newNull(this.context);
+    return this.engine.raw.evaluate(this.context, bundle.code, bundle.file);
+  }
+
+  private manifest(kind: BundleKind, name: string): Pointer {
+    const text = this.spec.manifest(kind, name);
+    return text === null ? this.engine.raw.newNull(this.context) : this.engine.raw.newString(this.context, text);
+  }
+
+  private kindOf(argv: Pointer): BundleKind {
+    return this.engine.raw.argumentString(this.context, argv, 0) === "modules" ? "modules" : "programs";
+  }
+
+  private evaluate(code: string, file: string): Pointer {
+    const value = this.engine.raw.evaluate(this.context, code, file);
+    this.engine.refresh();
+    const failure = this.engine.raw.takeException(this.context, value);
+    if (failure !== null) throw this.death(failure);
+    return value;
+  }
+
+  private finish(result: Pointer): void {
+    const failure = this.engine.raw.takeException(this.context, result);
+    this.rethrowOwnFault();
+    if (failure !== null) throw this.death(failure);
+    this.engine.raw.free(this.context, result);
+  }
+
+  private rethrowOwnFault(): void {
+    const fault = this.ownFault;
+    this.ownFault = null;
+    if (fault !== null) throw fault;
+  }
+
+  private hasExhaustedHeap(): boolean {
+    this.growth += this.engine.takeGrowth();
+    return this.growth > this.spec.limits.heap;
+  }
+
+  private death(description: string): GuestDeath {
+    if (this.hasExhaustedHeap()) return new GuestDeath("oom", `the heap grew beyond ${this.spec.limits.heap} bytes`);
+    const found = DEATHS.find(([pattern]) => pattern.test(description.split("\n", 1)[0]));
+    return new GuestDeath(found ? found[1] : "exception", description);
+  }
+}
