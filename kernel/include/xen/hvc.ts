@@ -1,0 +1,15 @@
+/**
+ * The Xen console (Linux `drivers/tty/hvc/hvc_xen.c`), as much terminal as programs need.
+ */
+import type { Sleeps } from "xenolith/linux/sched";
+
+/** Puts as many of the bytes into the console ring as fit and notifies the reader: the number taken. Never sleeps. */
+export declare function hvc_put_chars(bytes: Uint8Array): number;
+/** Writes all of the bytes, sleeping while the ring is full: their number, or -ENODEV without a console. */
+export declare function hvc_write(bytes: Uint8Array): Sleeps<number>;
+/** Takes at most `buffer.length` bytes of input that is already there: their number. Never sleeps. */
+export declare function hvc_get_chars(buffer: Uint8Array): number;
+/** The next line of input without its newline; sleeps until there is one. Null when the console is closed or does not exist. */
+export declare function hvc_read_line(): Sleeps<string | null>;
+/** Whether the domain has a console. */
+export declare function hvc_exists(): boolean;
