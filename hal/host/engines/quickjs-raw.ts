@@ -66,6 +66,10 @@ export type HostFunction = (argc: number, argv: Pointer) => Pointer;
 /** Ids of our own host functions start here, far above the package's. */
 const HOST_FUNCTION_BASE = 0x20000000;
 const FUNCTIONS_PER_DOMAIN = 8;
+const WASM_PAGE_SIZE = 65536;
+/** What the package's module asks for at the start, and the most that it can address. */
+const WASM_PAGES_INITIAL = 256;
+const WASM_PAGES_LIMIT = 32768;
 /** Words of a JSObject and of a JSArrayBuffer that the search for `free_func` looks at. */
 const SEARCH_WORDS = 16;
 
@@ -115,10 +119,15 @@ export class RawQuickJS {
     probe.dispose();
   }
 
-  /** A fresh instance of the engine; the compiled code is shared. Throws when the self-test fails. */
-  static async create(): Promise<RawQuickJS> {
+  /**
+   * A fresh instance of the engine whose memory never grows beyond `bytesMax`; the compiled code is shared. Throws when the self-test fails.
+   */
+  static async create(bytesMax: number): Promise<RawQuickJS> {
     const wasmModule = await compileOnce();
-    const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(newVariant(baseVariant, { wasmModule })));
+    const pages = Math.min(WASM_PAGES_LIMIT, Math.max(WASM_PAGES_INITIAL, Math.ceil(bytesMax / WASM_PAGE_SIZE)));
+    const wasmMemory = new WebAssembly.Memory({ initial: WASM_PAGES_INITIAL, maximum: pages });
+    const variant = newVariant(baseVariant, { wasmModule, wasmMemory });
+    const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(variant));
     raw.selfTest();
     return raw;
   }

@@ -75,9 +75,17 @@ const DEATHS: readonly (readonly [RegExp, GuestDeathKind])[] = [
   [/interrupted/, "lockup"],
 ];
 
-/** Makes the engine of one machine of `frameCount` frames. Throws RangeError when the memory is not to be had. */
-export async function createQuickJSEngine(frameCount: number): Promise<Engine> {
-  const raw = await RawQuickJS.create();
+/** What all JavaScript heaps of a machine may take together, bytes, unless the caller says otherwise. */
+const HEAPS_BYTES_DEFAULT = 512 << 20;
+/** The engine itself, bytes. */
+const ENGINE_BYTES = 16 << 20;
+
+/**
+ * Makes the engine of one machine of `frameCount` frames, whose domains' heaps together may take `heapsBytes`.
+ * Throws RangeError when the memory is not to be had.
+ */
+export async function createQuickJSEngine(frameCount: number, heapsBytes = HEAPS_BYTES_DEFAULT): Promise<Engine> {
+  const raw = await RawQuickJS.create(ENGINE_BYTES + heapsBytes + frameCount * FRAME_SIZE);
   const base = raw.allocatePages(frameCount * FRAME_SIZE);
   return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, base, frameCount));
 }

@@ -3,5 +3,9 @@ declare namespace WebAssembly {
   interface Module {
     readonly __brand: "WebAssembly.Module";
   }
+  class Memory {
+    constructor(limits: { initial: number; maximum: number });
+    readonly buffer: ArrayBuffer;
+  }
   function compile(bytes: Uint8Array): Promise<Module>;
 }

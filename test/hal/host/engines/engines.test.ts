@@ -10,7 +10,7 @@ const engines: Engine[] = [];
 afterEach(() => engines.splice(0).forEach((engine) => engine.dispose()));
 
 async function make(name: string): Promise<Engine> {
-  const engine = name === "quickjs" ? await createQuickJSEngine(64) : createV8Engine(64);
+  const engine = name === "quickjs" ? await createQuickJSEngine(64, 64 << 20) : createV8Engine(64);
   engines.push(engine);
   return engine;
 }

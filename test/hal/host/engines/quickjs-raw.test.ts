@@ -5,7 +5,7 @@ const LIMITS = { heap: 16 << 20, stack: 128 << 10 };
 
 describe("quickjs-raw", () => {
   it("aliases memory without a copy, and collecting 400 contexts of 16 aliases leaves the bytes and the heap alone", async () => {
-    const raw = await RawQuickJS.create();
+    const raw = await RawQuickJS.create(64 << 20);
     const region = raw.allocatePages(65536);
     const before = raw.heap().length;
     raw.heap()[region + 5] = 77;
@@ -25,14 +25,14 @@ describe("quickjs-raw", () => {
   });
 
   it("takeException: names what was thrown and where", async () => {
-    const raw = await RawQuickJS.create();
+    const raw = await RawQuickJS.create(64 << 20);
     const context = raw.newContext(LIMITS);
     const text = raw.takeException(context, raw.evaluate(context, "\nnull.x", "file.js"));
     expect(text).toMatch(/TypeError[^]*file\.js:2/);
   });
 
   it("onInterrupt: ends an endless loop after the same number of polls every time", async () => {
-    const raw = await RawQuickJS.create();
+    const raw = await RawQuickJS.create(64 << 20);
     const polls: number[] = [];
     for (let i = 0; i < 2; i++) {
       const context = raw.newContext(LIMITS);
