@@ -1,0 +1,98 @@
+/**
+ * Every error that a user can cause, made by a factory here, sorted by name. Each names the value, says what would be right, and, where there is
+ * one, the nearest valid value. `exitCode` is what the command line ends with.
+ */
+import { closest } from "fastest-levenshtein";
+
+/** Exit codes of the command line (documented in the README). */
+export const EXIT_OK = 0;
+/** A check or a test failed. */
+export const EXIT_FAILED = 1;
+/** Wrong usage: an argument, a file name, a key. */
+export const EXIT_USAGE = 2;
+/** A bad image, or one of another version. */
+export const EXIT_IMAGE = 3;
+export const EXIT_TIMEOUT = 124;
+/** Our own fault. */
+export const EXIT_INTERNAL = 125;
+export const EXIT_INTERRUPTED = 130;
+/** A guest panicked. */
+export const EXIT_PANIC = 255;
+
+/** An error that the user can mend; the command line prints `message` alone, without a stack. */
+export class UserError extends Error {
+  constructor(readonly code: string, readonly exitCode: number, message: string) {
+    super(message);
+    this.name = "UserError";
+  }
+}
+
+/** ` (did you mean "x"?)` for the candidate nearest to `value`, or ` (known: a, b)` when none is near. */
+export function suggestion(value: string, candidates: readonly string[]): string {
+  if (candidates.length === 0) return "";
+  const near = closest(value, [...candidates]);
+  const shared = [...near].filter((letter) => value.includes(letter)).length;
+  return shared * 2 >= near.length ? ` (did you mean "${near}"?)` : ` (known: ${candidates.join(", ")})`;
+}
+
+function usage(code: string, message: string): UserError {
+  return new UserError(code, EXIT_USAGE, message);
+}
+
+export function errorCommandLineTooLong(domain: string, length: number, max: number): UserError {
+  return usage(
+    "COMMAND_LINE_TOO_LONG",
+    `the kernel command line of ${domain} has ${length} bytes; at most ${max} fit into start_info: shorten --append`,
+  );
+}
+
+export function errorDiskDirectory(file: string): UserError {
+  return usage("DISK_DIRECTORY", `disk ${file}: is a directory; name a regular file`);
+}
+
+export function errorDiskMissing(file: string): UserError {
+  return usage(
+    "DISK_MISSING",
+    `disk ${file}: no such file; make one, for instance: truncate -s 64M ${JSON.stringify(file)}`,
+  );
+}
+
+export function errorDiskReadonly(file: string): UserError {
+  return usage("DISK_READONLY", `disk ${file}: may only be read; attach it with access mode "r", or chmod u+w it`);
+}
+
+export function errorDiskSize(file: string, size: number): UserError {
+  const down = size - (size % 512);
+  return usage(
+    "DISK_SIZE",
+    `disk ${file}: its ${size} bytes are not a positive multiple of 512; the nearest are ${down} and ${down + 512}`,
+  );
+}
+
+export function errorDiskSpec(spec: string, why: string): UserError {
+  return usage("DISK_SPEC", `disk "${spec}": ${why}`);
+}
+
+export function errorDiskUnusable(file: string, why: string): UserError {
+  return usage("DISK_UNUSABLE", `disk ${file}: cannot be opened: ${why}`);
+}
+
+export function errorEngine(name: string): UserError {
+  return usage("ENGINE", `engine "${name}" is unknown${suggestion(name, ["quickjs", "v8"])}`);
+}
+
+export function errorMachineFile(file: string, where: string, why: string): UserError {
+  return usage("MACHINE_FILE", `machine file ${file}: ${where}: ${why}`);
+}
+
+export function errorNoDisk(vdev: string, known: readonly string[]): UserError {
+  return usage("NO_DISK", `there is no disk "${vdev}"${suggestion(vdev, known)}`);
+}
+
+export function errorNoDomain(name: string, known: readonly string[]): UserError {
+  return usage("NO_DOMAIN", `there is no domain "${name}"${suggestion(name, known)}`);
+}
+
+export function errorNoFile(what: string, file: string): UserError {
+  return usage("NO_FILE", `${what} ${file}: no such file`);
+}
