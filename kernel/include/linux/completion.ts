@@ -6,6 +6,11 @@ export class completion {
   /** How many waiters may pass; COMPLETION_ALL after `complete_all`. */
   done = 0;
   readonly wait = new wait_queue_head();
+  readonly container: unknown;
+
+  constructor(container: unknown = null) {
+    this.container = container;
+  }
 }
 
 /** `done` after `complete_all`: everybody passes until `reinit_completion`. */

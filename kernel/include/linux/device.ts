@@ -105,7 +105,7 @@ export class device {
   /** Called when the last reference is gone. */
   release: ((dev: device) => void) | null = null;
   /** Serialises probe, remove and shutdown. */
-  readonly mutex = new mutex("&dev->mutex");
+  readonly mutex = new mutex(this, "&dev->mutex");
   readonly bus_node = new list_head(this);
   readonly driver_node = new list_head(this);
   readonly class_node = new list_head(this);

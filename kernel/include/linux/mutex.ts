@@ -6,10 +6,12 @@ export class mutex {
   owner: task_struct | null = null;
   /** Waiters in the order of their arrival. */
   readonly wait_list = new list_head(this);
+  readonly container: unknown;
   /** Its class for the lock order check; "" is left out of it. */
   readonly name: string;
 
-  constructor(name = "") {
+  constructor(container: unknown = null, name = "") {
+    this.container = container;
     this.name = name;
   }
 }

@@ -8,10 +8,10 @@ export class rw_semaphore {
   /** Writers that wait. */
   writers_waiting = 0;
   readonly wait = new wait_queue_head();
-  readonly name: string;
+  readonly container: unknown;
 
-  constructor(name = "") {
-    this.name = name;
+  constructor(container: unknown = null) {
+    this.container = container;
   }
 }
 

@@ -10,10 +10,12 @@ export class spinlock_t {
   /** Debug builds: was it ever taken in an interrupt, and ever with interrupts on. */
   used_in_irq = false;
   used_with_irqs_on = false;
+  readonly container: unknown;
   /** Its class for the lock order check; "" is left out of it. */
   readonly name: string;
 
-  constructor(name = "") {
+  constructor(container: unknown = null, name = "") {
+    this.container = container;
     this.name = name;
   }
 }

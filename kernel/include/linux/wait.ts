@@ -22,6 +22,11 @@ export class wait_queue_entry {
 
 export class wait_queue_head {
   readonly head = new list_head(this);
+  readonly container: unknown;
+
+  constructor(container: unknown = null) {
+    this.container = container;
+  }
 }
 
 export type wait_queue_head_t = wait_queue_head;
