@@ -1,0 +1,81 @@
+/**
+ * Compiles the host's code into `dist/`: one ES module per entry of the package and shared chunks. Node's and npm's packages stay imports.
+ *
+ * The testing toolkit runs a kernel in the test's own process, so guest code is linked in here too, debug flavour.
+ */
+import * as fs from "node:fs";
+import { isBuiltin } from "node:module";
+import * as path from "node:path";
+import { rollup } from "rollup";
+import { BuildError } from "./build-error";
+import { linker } from "./linker";
+
+/** Where the package's names lead in the sources. `tsconfig.json` and `vitest.config.ts` say the same. */
+export const PACKAGE_NAMES: Readonly<Record<string, string>> = {
+  xenolith: "hal/host/index.ts",
+  "xenolith/kit": "test/kit/index.ts",
+  "xenolith/build": "build/index.ts",
+};
+
+/** Files of `dist/` and what they are compiled from. */
+const ENTRIES: Readonly<Record<string, string>> = {
+  index: "hal/host/index.ts",
+  cli: "hal/host/cli/main.ts",
+  kit: "test/kit/index.ts",
+  build: "build/index.ts",
+  bench: "hal/host/bench/main.ts",
+};
+
+/** Files that are run or loaded by path, next to their chunk. */
+const WORKERS: Readonly<Record<string, string>> = {
+  "machine-worker": "hal/host/cli/machine-worker.ts",
+};
+
+/** Compiles every entry that exists into `folder`. Throws BuildError. */
+export async function buildHost(root: string, folder: string): Promise<void> {
+  const names = Object.entries({ ...ENTRIES, ...WORKERS });
+  const input = Object.fromEntries(names.filter(([, file]) => fs.existsSync(path.join(root, file))));
+  const build = await rollup({
+    input: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, path.join(root, file)])),
+    plugins: [packageNames(root), json(), linker({ root, mode: "kernel", debug: true })],
+    external: (id) => isExternal(id),
+    onLog: (level, log) => {
+      if (level === "warn" && log.code !== "CIRCULAR_DEPENDENCY" && log.code !== "EMPTY_BUNDLE") {
+        throw new BuildError([log.message.replaceAll(root + path.sep, "")]);
+      }
+    },
+  });
+  await build.write({
+    dir: folder,
+    format: "es",
+    entryFileNames: "[name].js",
+    chunkFileNames: "chunks/[name]-[hash].js",
+    generatedCode: { preset: "es2015", symbols: false },
+    sourcemap: true,
+    banner: (chunk) => (chunk.name === "cli" && chunk.isEntry ? "#!/usr/bin/env node" : ""),
+  });
+  await build.close();
+}
+
+function packageNames(root: string) {
+  return {
+    name: "xenolith-package-names",
+    resolveId: (source: string): string | null =>
+      Object.hasOwn(PACKAGE_NAMES, source) ? path.join(root, PACKAGE_NAMES[source]) : null,
+  };
+}
+
+/** JSON files become their value. */
+function json() {
+  return {
+    name: "xenolith-json",
+    transform: (code: string, id: string) =>
+      id.endsWith(".json") ? { code: `export default ${JSON.stringify(JSON.parse(code))};`, map: null } : null,
+  };
+}
+
+function isExternal(id: string): boolean {
+  if (isBuiltin(id)) return true;
+  if (id.startsWith(".") || id.startsWith("\0") || path.isAbsolute(id)) return false;
+  return !id.startsWith("xenolith") && !id.startsWith("virtual:");
+}
