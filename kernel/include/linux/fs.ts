@@ -1,10 +1,15 @@
-/** `<linux/fs.h>`, as far as drivers see it: open files and what can be done to them. The tree of names is `kernel/fs`. */
-import type { Sleeps } from "./sched";
-import type { dev_t, loff_t, Ptr, umode_t } from "./types";
-
-export const FMODE_READ = 1;
-export const FMODE_WRITE = 2;
-export const FMODE_EXCL = 0x80;
+/**
+ * `<linux/fs.h>`: open files and the names that lead to them.
+ *
+ *   path ─► mount (/dev, /sys, /proc) ─► inode ─► filp_open ─► file ─► file_operations
+ *
+ * There is no disk file system: `/dev` names devices, `/sys` the device model, `/proc` the kernel. Data moves between a file and pages of the
+ * caller (`iov_iter`), so that a block device opened with O_DIRECT is read straight into them.
+ */
+import type { err_ptr } from "xenolith/linux/err";
+import type { Sleeps } from "xenolith/linux/sched";
+import type { dev_t, loff_t, Ptr } from "xenolith/linux/types";
+import type { iov_iter } from "xenolith/linux/uio";
 
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
@@ -13,49 +18,96 @@ export const O_ACCMODE = 3;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
-export const O_APPEND = 0o2000;
-export const O_NONBLOCK = 0o4000;
 export const O_DSYNC = 0o10000;
 export const O_DIRECT = 0o40000;
-export const O_SYNC = 0o4010000;
+export const O_SYNC = 0o4000000 | O_DSYNC;
+
+export const FMODE_READ = 1;
+export const FMODE_WRITE = 2;
+export const FMODE_EXCL = 0x80;
+
+export const SEEK_SET = 0;
+export const SEEK_CUR = 1;
+export const SEEK_END = 2;
 
 export const S_IFMT = 0o170000;
-export const S_IFDIR = 0o040000;
 export const S_IFCHR = 0o020000;
+export const S_IFDIR = 0o040000;
 export const S_IFBLK = 0o060000;
 export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 
-/** A node of a file system. */
-export class inode {
-  i_mode: umode_t = 0;
-  i_ino = 0;
-  i_size: loff_t = 0;
-  /** Of a device node. */
-  i_rdev: dev_t = 0;
-  i_fop: file_operations | null = null;
-  /** The file system's or driver's own. */
-  i_private: unknown = null;
+// Requests for vfs_ioctl on a block device.
+export const BLKROGET = 0x125e;
+export const BLKRRPART = 0x125f;
+export const BLKFLSBUF = 0x1261;
+export const BLKSSZGET = 0x1268;
+export const BLKGETSIZE64 = 0x80081272;
+export const BLKDISCARD = 0x1277;
+export const BLKSECDISCARD = 0x127d;
+
+/** What a file does. All may sleep. */
+export interface file_operations {
+  open?(inode: inode, file: file): Sleeps<number>;
+  /** Reads at `pos.value` and moves it. Returns the bytes read, 0 at the end, or a negative errno. */
+  read_iter?(file: file, iter: iov_iter, pos: Ptr<loff_t>): Sleeps<number>;
+  /** Writes at `pos.value` and moves it. Returns the bytes written or a negative errno. */
+  write_iter?(file: file, iter: iov_iter, pos: Ptr<loff_t>): Sleeps<number>;
+  fsync?(file: file, datasync: number): Sleeps<number>;
+  ioctl?(file: file, cmd: number, arg: unknown): Sleeps<number>;
+  release?(inode: inode, file: file): Sleeps<void>;
+}
+
+/** Something that has a name. */
+export interface inode {
+  /** S_IF* and permission bits. */
+  readonly i_mode: number;
+  /** Devices. */
+  readonly i_rdev: dev_t;
+  /** Bytes; 0 where it is not known before reading. */
+  readonly i_size: loff_t;
+  readonly i_fop: file_operations;
+  /** Directories: names in it, sorted. */
+  iterate?(): string[];
+  /** Directories: what a name stands for, or null. */
+  lookup?(name: string): inode | null;
+  /** Links: where to, as ls prints it. */
+  readonly i_link?: string;
+  readonly i_private: unknown;
 }
 
 /** An open file. */
 export class file {
-  f_op: file_operations | null = null;
-  f_mode = 0;
+  f_path = "";
+  /** O_*. */
   f_flags = 0;
-  f_pos: loff_t = 0;
+  /** FMODE_*. */
+  f_mode = 0;
+  readonly f_pos: Ptr<loff_t> = { value: 0 };
+  f_op: file_operations = {};
   f_inode: inode | null = null;
   private_data: unknown = null;
 }
 
-/** What can be done to an open file. Each function may be left out; all of them may sleep. Byte counts and errors as on Linux. */
-export interface file_operations {
-  open?(inode: inode, file: file): Sleeps<number>;
-  release?(inode: inode | null, file: file): Sleeps<number>;
-  /** Reads into `buf` at `pos.value` and advances it. Returns the bytes read, 0 at the end, or a negative errno. */
-  read?(file: file, buf: Uint8Array, count: number, pos: Ptr<loff_t>): Sleeps<number>;
-  write?(file: file, buf: Uint8Array, count: number, pos: Ptr<loff_t>): Sleeps<number>;
-  llseek?(file: file, offset: loff_t, whence: number): Sleeps<loff_t>;
-  unlocked_ioctl?(file: file, cmd: number, arg: unknown): Sleeps<number>;
-  fsync?(file: file, start: loff_t, end: loff_t, datasync: number): Sleeps<number>;
-}
+/** Opens a path. ERR_PTR: -ENOENT, -EISDIR, -EACCES, -ENXIO, or what the device says. Sleeps. */
+export declare function filp_open(path: string, flags: number, mode: number): Sleeps<file | err_ptr>;
+/** Closes it. Returns 0. Sleeps. */
+export declare function filp_close(file: file): Sleeps<number>;
+/** Reads at `pos` (its own position if null). Returns the bytes read, 0 at the end, or a negative errno. Sleeps. */
+export declare function vfs_iter_read(file: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number>;
+/** Writes at `pos` (its own position if null). Returns the bytes written or a negative errno. Sleeps. */
+export declare function vfs_iter_write(file: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number>;
+/** Makes what was written durable. Returns 0 or a negative errno. Sleeps. */
+export declare function vfs_fsync(file: file, datasync: number): Sleeps<number>;
+/** A request of its own kind to a file. Returns 0 or more, -ENOTTY for one that it does not know. Sleeps. */
+export declare function vfs_ioctl(file: file, cmd: number, arg: unknown): Sleeps<number>;
+/** What a path stands for; links are followed unless told "nofollow". ERR_PTR(-ENOENT), ERR_PTR(-ENOTDIR). */
+export declare function kern_path(path: string, last?: "follow" | "nofollow"): inode | err_ptr;
+/** All of a text file. ERR_PTR as `filp_open` or reading. Sleeps. */
+export declare function read_text_file(path: string): Sleeps<string | err_ptr>;
+/** Writes a text, in one piece, as echo does. Returns 0 or a negative errno. Sleeps. */
+export declare function write_text_file(path: string, text: string): Sleeps<number>;
+/** Puts a file system's root at `path`, which is an absolute name of one component, such as "/sys". Returns 0 or -EBUSY. */
+export declare function vfs_mount(path: string, root: inode, type: string): number;
+/** Mount points and their types. */
+export declare function vfs_mounts(): readonly { readonly path: string; readonly type: string }[];

@@ -1,0 +1,81 @@
+/**
+ * Names: from a path to what it stands for. The root directory holds nothing but mount points.
+ */
+import { EBUSY, ENOENT, ENOTDIR } from "xenolith/linux/errno";
+import { ERR_PTR, type err_ptr } from "xenolith/linux/err";
+import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import { S_IFDIR, S_IFLNK, S_IFMT, type inode } from "xenolith/linux/fs";
+
+/** Links that one look-up follows, at most. */
+const MAXSYMLINKS = 40;
+
+interface mount {
+  readonly path: string;
+  readonly type: string;
+  readonly root: inode;
+}
+
+const mounts: mount[] = [];
+
+const root_inode: inode = {
+  i_mode: S_IFDIR | 0o755,
+  i_rdev: 0,
+  i_size: 0,
+  i_fop: {},
+  i_private: null,
+  iterate: () => mounts.map((mount) => mount.path.slice(1)).sort(),
+  lookup: (name) => mounts.find((mount) => mount.path === `/${name}`)?.root ?? null,
+};
+
+/** Puts a file system's root at `path`. Returns 0, or -EBUSY if something is there. */
+export function vfs_mount(path: string, root: inode, type: string): number {
+  if (mounts.some((mount) => mount.path === path)) return -EBUSY;
+  mounts.push({ path, type, root });
+  return 0;
+}
+EXPORT_SYMBOL(vfs_mount);
+
+/** Mount points and their types. */
+export function vfs_mounts(): readonly { readonly path: string; readonly type: string }[] {
+  return mounts;
+}
+EXPORT_SYMBOL(vfs_mounts);
+
+/** A path's components, `.` and `..` resolved. */
+function components(path: string): string[] {
+  const names: string[] = [];
+  for (const name of path.split("/")) {
+    if (name === "" || name === ".") continue;
+    if (name === "..") names.pop();
+    else names.push(name);
+  }
+  return names;
+}
+
+function is_link(node: inode): boolean {
+  return (node.i_mode & S_IFMT) === S_IFLNK;
+}
+
+/** What a path stands for; links are followed, the last one unless told "nofollow". Linux: kern_path. */
+export function kern_path(path: string, last: "follow" | "nofollow" = "follow"): inode | err_ptr {
+  let names = components(path);
+  let at: inode = root_inode;
+  let links = 0;
+  for (let i = 0; i < names.length; i++) {
+    if (at.lookup === undefined) return ERR_PTR(-ENOTDIR);
+    const next = at.lookup(names[i]);
+    if (next === null) return ERR_PTR(-ENOENT);
+    if (!is_link(next) || (last === "nofollow" && i === names.length - 1)) {
+      at = next;
+      continue;
+    }
+    if (++links > MAXSYMLINKS) return ERR_PTR(-ENOENT);
+    const target = next.i_link ?? "";
+    const base = target.startsWith("/") ? "" : `/${names.slice(0, i).join("/")}/`;
+    names = components(`${base}${target}/${names.slice(i + 1).join("/")}`);
+    at = root_inode;
+    i = -1;
+  }
+  return at;
+}
+EXPORT_SYMBOL(kern_path);
