@@ -36,7 +36,7 @@ export interface LinkerPlugin {
 const INITCALLS = "virtual:initcalls";
 const INITCALLS_ID = "\0virtual:initcalls";
 const HEADER = /^xenolith\/(linux|xen)\/(.+)$/;
-const EXPORT_SYMBOL = /^EXPORT_SYMBOL(?:_GPL)?\((\w+)\)/gm;
+const EXPORT_SYMBOL = /^EXPORT_SYMBOL(?:_GPL)?\(("?)(\w+)\1[,)]/gm;
 
 /** Accessors that a release build inlines: the view that they read or write. */
 const INLINED: Readonly<Record<string, { view: "words" | "bytes"; store: boolean }>> = {
@@ -64,9 +64,10 @@ export function symbolIndex(root: string): Map<string, string> {
   for (const file of files) {
     if (file.startsWith(include)) continue;
     for (const match of fs.readFileSync(file, "utf8").matchAll(EXPORT_SYMBOL)) {
-      const other = index.get(match[1]);
-      if (other !== undefined && other !== file) throw new Error(`${match[1]} is exported by ${other} and by ${file}`);
-      index.set(match[1], file);
+      const [, , name] = match;
+      const other = index.get(name);
+      if (other !== undefined && other !== file) throw new Error(`${name} is exported by ${other} and by ${file}`);
+      index.set(name, file);
     }
   }
   return index;
