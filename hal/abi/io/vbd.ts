@@ -14,13 +14,13 @@ export const PARTS_PER_DISK = 16;
 export const PARTS_PER_EXT_DISK = 256;
 const EXT_BIT = 1 << 28;
 const MINORS = 1 << 20;
-const XEN_IDE0_MAJOR = 3;
-const XEN_IDE1_MAJOR = 22;
-const XEN_SCSI_DISK0_MAJOR = 8;
-const XEN_SCSI_DISK1_MAJOR = 65;
-const XEN_SCSI_DISK7_MAJOR = 71;
-const XEN_SCSI_DISK8_MAJOR = 128;
-const XEN_SCSI_DISK15_MAJOR = 135;
+export const XEN_IDE0_MAJOR = 3;
+export const XEN_IDE1_MAJOR = 22;
+export const XEN_SCSI_DISK0_MAJOR = 8;
+export const XEN_SCSI_DISK1_MAJOR = 65;
+export const XEN_SCSI_DISK7_MAJOR = 71;
+export const XEN_SCSI_DISK8_MAJOR = 128;
+export const XEN_SCSI_DISK15_MAJOR = 135;
 
 /** What a guest makes of a device number. */
 export interface vbd_identity {
