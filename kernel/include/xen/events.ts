@@ -8,10 +8,10 @@
  */
 import type { irq_handler_t, irqreturn_t } from "xenolith/linux/interrupt";
 import type { Ptr } from "xenolith/linux/types";
+import type { evtchn_port_t } from "./interface/event_channel";
 import type { xenbus_device } from "./xenbus";
 
-/** An event channel port of this domain. */
-export type evtchn_port_t = number;
+export type { evtchn_port_t };
 
 export const XEN_EOI_FLAG_SPURIOUS = 1;
 
@@ -95,12 +95,10 @@ export declare function evtchn_from_irq(irq: number): evtchn_port_t;
 /** The port's irq, -1 when it has none. */
 export declare function irq_from_evtchn(evtchn: evtchn_port_t): number;
 export declare function irq_from_virq(cpu: number, virq: number): number;
-/** Lets irqs of this port be unbound and bound again without being closed. -ENOENT, or 0. */
-export declare function evtchn_make_refcounted(evtchn: evtchn_port_t): number;
 /** Allocates a port that only `remote_domid` may bind: 0 or a negative errno. */
 export declare function xen_evtchn_alloc_unbound(remote_domid: number, port: Ptr<evtchn_port_t>): number;
-/** Closes a port that has no irq. */
-export declare function xen_evtchn_close(port: evtchn_port_t): void;
+/** Closes a port that has no irq: 0 or a negative errno. */
+export declare function xen_evtchn_close(port: evtchn_port_t): number;
 
 export declare function xen_set_irq_pending(irq: number): void;
 export declare function xen_clear_irq_pending(irq: number): void;

@@ -11,45 +11,38 @@ import type { page } from "xenolith/linux/mm_types";
 import type { Sleeps } from "xenolith/linux/sched";
 import type { Ptr } from "xenolith/linux/types";
 import { delayed_work } from "xenolith/linux/workqueue";
+import type { grant_handle_t, grant_ref_t } from "./interface/grant_table";
+import type { domid_t } from "./interface/xen";
 
-/** A grant reference: an index into the granter's table. */
-export type grant_ref_t = number;
-/** A mapping handle, given by the hypervisor. */
-export type grant_handle_t = number;
-/** A domain id. */
-export type domid_t = number;
+export type { domid_t, grant_handle_t, grant_ref_t };
+export {
+  GNTCOPY_dest_gref,
+  GNTCOPY_source_gref,
+  GNTMAP_application_map,
+  GNTMAP_contains_pte,
+  GNTMAP_device_map,
+  GNTMAP_host_map,
+  GNTMAP_readonly,
+  GNTST_address_too_big,
+  GNTST_bad_copy_arg,
+  GNTST_bad_dev_addr,
+  GNTST_bad_domain,
+  GNTST_bad_gntref,
+  GNTST_bad_handle,
+  GNTST_bad_page,
+  GNTST_bad_virt_addr,
+  GNTST_eagain,
+  GNTST_general_error,
+  GNTST_no_device_space,
+  GNTST_no_space,
+  GNTST_okay,
+  GNTST_permission_denied,
+  GNTTAB_NR_RESERVED_ENTRIES,
+} from "./interface/grant_table";
 
 /** No reference, and the end of a chain of references. */
 export const INVALID_GRANT_REF = 0xffffffff;
 export const INVALID_GRANT_HANDLE = 0xffffffff;
-/** The first references belong to the machine: 0 is the console's, 1 is xenstore's. */
-export const GNTTAB_NR_RESERVED_ENTRIES = 8;
-
-// What each operation writes into its status; 1 means that the hypervisor did not get to it.
-export const GNTST_okay = 0;
-export const GNTST_general_error = -1;
-export const GNTST_bad_domain = -2;
-export const GNTST_bad_gntref = -3;
-export const GNTST_bad_handle = -4;
-export const GNTST_bad_virt_addr = -5;
-export const GNTST_bad_dev_addr = -6;
-export const GNTST_no_device_space = -7;
-export const GNTST_permission_denied = -8;
-export const GNTST_bad_page = -9;
-export const GNTST_bad_copy_arg = -10;
-export const GNTST_address_too_big = -11;
-export const GNTST_eagain = -12;
-export const GNTST_no_space = -13;
-
-export const GNTMAP_device_map = 1;
-export const GNTMAP_host_map = 2;
-export const GNTMAP_readonly = 4;
-export const GNTMAP_application_map = 8;
-export const GNTMAP_contains_pte = 16;
-
-export const GNTCOPY_source_gref = 1;
-export const GNTCOPY_dest_gref = 2;
-
 /** Operations in one batch, at most: what fits in its page. */
 export const GNTTAB_MAP_BATCH_MAX = 128;
 export const GNTTAB_UNMAP_BATCH_MAX = 170;
@@ -152,7 +145,7 @@ export function gnttab_set_unmap_op(
   const op = i * UNMAP_WORDS;
   ops[op] = addr;
   ops[op + 1] = addr / ADDRESS_HIGH;
-  ops[op + 2] = (flags & GNTMAP_device_map) !== 0 ? addr : 0;
+  ops[op + 2] = (flags & 1) !== 0 ? addr : 0;
   ops[op + 3] = 0;
   ops[op + 4] = handle;
   ops[op + 5] = 0;
@@ -264,8 +257,8 @@ export declare function gnttab_end_foreign_access_ref(ref: grant_ref_t): number;
 /** Revokes and frees the reference: 1, or 0 and no change while the peer has it mapped. */
 export declare function gnttab_try_end_foreign_access(ref: grant_ref_t): number;
 /**
- * Revokes and frees the reference and drops one reference of `of` (null: the frame's page is left alone). While the peer has it mapped, both
- * stay until a timer finds the mapping gone.
+ * Revokes and frees the reference and drops one reference of `of`; with null the frame's page stays the caller's. While the peer has it
+ * mapped, reference and page stay out of circulation until a timer finds the mapping gone.
  */
 export declare function gnttab_end_foreign_access(ref: grant_ref_t, of: page | null): void;
 /** Whether the peer has the reference mapped: its in-use flags (GTF_reading, GTF_writing), 0 when not. */

@@ -16,27 +16,26 @@ import type { Sleeps } from "xenolith/linux/sched";
 import { semaphore } from "xenolith/linux/semaphore";
 import type { Ptr } from "xenolith/linux/types";
 import type { kobj_uevent_env } from "xenolith/linux/kobject";
-import type { evtchn_port_t } from "./events";
-import type { grant_ref_t } from "./grant_table";
+import { ENOENT, ERANGE } from "xenolith/linux/errno";
+import type { evtchn_port_t } from "./interface/event_channel";
+import type { grant_ref_t } from "./interface/grant_table";
+import { XenbusStateInitialising, type xenbus_state } from "./interface/io/xenbus";
 
-export const XenbusStateUnknown = 0;
-export const XenbusStateInitialising = 1;
-/** Finished early initialisation, waiting for the peer or for a hotplug script. */
-export const XenbusStateInitWait = 2;
-/** Waiting for a connection from the peer. */
-export const XenbusStateInitialised = 3;
-export const XenbusStateConnected = 4;
-/** Being closed because of an error or an unplug event. */
-export const XenbusStateClosing = 5;
-export const XenbusStateClosed = 6;
-export const XenbusStateReconfiguring = 7;
-export const XenbusStateReconfigured = 8;
-/** One of XenbusState*. */
-export type xenbus_state = number;
+export {
+  XENBUS_MAX_RING_GRANTS,
+  XENBUS_MAX_RING_GRANT_ORDER,
+  XenbusStateClosed,
+  XenbusStateClosing,
+  XenbusStateConnected,
+  XenbusStateInitWait,
+  XenbusStateInitialised,
+  XenbusStateInitialising,
+  XenbusStateReconfigured,
+  XenbusStateReconfiguring,
+  XenbusStateUnknown,
+} from "./interface/io/xenbus";
+export type { xenbus_state };
 
-/** Ring pages of one device, at most, and their log2. */
-export const XENBUS_MAX_RING_GRANT_ORDER = 4;
-export const XENBUS_MAX_RING_GRANTS = 1 << XENBUS_MAX_RING_GRANT_ORDER;
 export const XEN_BUS_ID_SIZE = 30;
 
 /** A transaction. 0 stands for none. */
@@ -83,18 +82,11 @@ export class xenbus_device {
   /** Jiffies by which ends of interrupts were delayed, in all. */
   jiffies_eoi_delayed = 0;
   spurious_threshold = 1;
-  /** The device has told the toolstack of its last error already; keeps a failing report from reporting itself. */
-  vanished = false;
 }
 
 /** The xenbus device that embeds this device. */
 export function to_xenbus_device(dev: device): xenbus_device {
   return dev.container as xenbus_device;
-}
-
-/** The driver's own data, as on any device. */
-export function dev_set_drvdata_xenbus(dev: xenbus_device, data: unknown): void {
-  dev.dev.driver_data = data;
 }
 
 export interface xenbus_device_id {
@@ -107,7 +99,7 @@ export interface xenbus_driver_ops {
   ids: readonly xenbus_device_id[];
   /** Defaults to the first device type. */
   name?: string;
-  /** The device may be bound again after a remove: the core then does not force its state to Closed. */
+  /** The device may be bound again after a remove: the bus then does not force its state to Closed. */
   allow_rebind?: boolean;
   /** Boot does not wait for devices of this driver longer than the short time. */
   not_essential?: boolean;
@@ -188,7 +180,7 @@ export declare function xenbus_scanf(
   dir: string,
   node: string,
   fmt: string,
-  ...args: Ptr<never>[]
+  ...args: Ptr<number | string>[]
 ): Sleeps<number>;
 /** The unsigned number in dir/node, or `default_val` when it is missing or not one. */
 export declare function xenbus_read_unsigned(dir: string, node: string, default_val: number): Sleeps<number>;
@@ -207,12 +199,12 @@ export declare function xenbus_printf(
 export declare function xenbus_gather(
   t: Readonly<xenbus_transaction>,
   dir: string,
-  ...args: (string | null | Ptr<number> | Ptr<string>)[]
+  ...args: (string | null | Ptr<number | string>)[]
 ): Sleeps<number>;
 
 /** Whether the error means that the node does not exist or holds nothing usable. */
 export function XENBUS_EXIST_ERR(err: number): boolean {
-  return err === -2 || err === -34; // ENOENT, ERANGE
+  return err === -ENOENT || err === -ERANGE;
 }
 
 // ---- xenstore: watches ------------------------------------------------------------------------------------------------------------------

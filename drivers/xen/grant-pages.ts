@@ -1,0 +1,54 @@
+/**
+ * Pages for foreign mappings, one by one and from a cache.
+ */
+import { ENOMEM } from "xenolith/linux/errno";
+import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import type { page } from "xenolith/linux/mm_types";
+import type { Ptr } from "xenolith/linux/types";
+import type { gnttab_page_cache } from "xenolith/xen/grant_table";
+import { xen_alloc_unpopulated_pages, xen_free_unpopulated_pages } from "xenolith/xen/xen";
+
+/** Pages that the cache gives back at a time. */
+const SHRINK_BATCH = 10;
+
+export function gnttab_alloc_pages(nr_pages: number, pages: page[]): number {
+  return xen_alloc_unpopulated_pages(nr_pages, pages) < 0 ? -ENOMEM : 0;
+}
+EXPORT_SYMBOL(gnttab_alloc_pages);
+
+export function gnttab_free_pages(nr_pages: number, pages: readonly page[]): void {
+  xen_free_unpopulated_pages(nr_pages, pages);
+}
+EXPORT_SYMBOL(gnttab_free_pages);
+
+export function gnttab_page_cache_init(cache: gnttab_page_cache): void {
+  cache.pages.length = 0;
+}
+EXPORT_SYMBOL(gnttab_page_cache_init);
+
+const one_page: page[] = [];
+
+export function gnttab_page_cache_get(cache: gnttab_page_cache, of: Ptr<page | null>): number {
+  const cached = cache.pages.pop();
+  if (cached !== undefined) {
+    of.value = cached;
+    return 0;
+  }
+  const result = gnttab_alloc_pages(1, one_page);
+  of.value = result === 0 ? one_page[0] : null;
+  return result;
+}
+EXPORT_SYMBOL(gnttab_page_cache_get);
+
+export function gnttab_page_cache_put(cache: gnttab_page_cache, pages: readonly page[], num: number): void {
+  for (let i = 0; i < num; i++) cache.pages.push(pages[i]);
+}
+EXPORT_SYMBOL(gnttab_page_cache_put);
+
+export function gnttab_page_cache_shrink(cache: gnttab_page_cache, num: number): void {
+  while (cache.pages.length > num) {
+    const surplus = cache.pages.splice(-Math.min(SHRINK_BATCH, cache.pages.length - num));
+    gnttab_free_pages(surplus.length, surplus);
+  }
+}
+EXPORT_SYMBOL(gnttab_page_cache_shrink);
