@@ -1,6 +1,7 @@
 import * as path from "node:path";
 import { defineConfig } from "vitest/config";
 import { linker } from "./build/linker";
+import { SummaryReporter } from "./build/summary-reporter";
 
 const root = import.meta.dirname;
 
@@ -18,6 +19,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 120_000,
     pool: "threads",
+    reporters: ["default", new SummaryReporter()],
     maxWorkers: 2,
   },
 });

@@ -2,7 +2,7 @@
 /**
  * `npm run build`: compiles the host's code and the image into dist/. Plain JavaScript, because it compiles the compiler:
  *
- *   build/*.ts ──TypeScript──► dist/build.js ──► dist/{index,cli,kit,bench}.js, dist/xenolith.img
+ *   build/*.ts ──TypeScript──► dist/.index.mjs ──► dist/{index,cli,kit,bench}.js, dist/xenolith.img
  *
  * Does nothing, fast, while no input has changed since the last build.
  *
@@ -11,10 +11,8 @@
 import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { pathToFileURL } from "node:url";
+import { dist, loadTypeScript, root } from "./load.mjs";
 
-const root = path.resolve(import.meta.dirname, "..");
-const dist = path.join(root, "dist");
 const stampFile = path.join(dist, ".stamp");
 const INPUTS = ["build", "drivers", "hal", "images", "kernel", "test/kit", "package.json", "package-lock.json"];
 const force = process.argv.includes("--force");
@@ -34,34 +32,11 @@ function hashInputs() {
   return hash.digest("hex");
 }
 
-/** Compiles build/index.ts and what it imports into one file and loads it. */
-async function loadBuilder() {
-  const { rollup } = await import("rollup");
-  const { default: ts } = await import("typescript");
-  const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, isolatedModules: true };
-  const typescript = {
-    name: "typescript",
-    resolveId: (source, importer) =>
-      source.startsWith(".") && importer ? `${path.resolve(path.dirname(importer), source)}.ts` : null,
-    transform: (code, id) =>
-      id.endsWith(".ts") ? ts.transpileModule(code, { fileName: id, compilerOptions: options }).outputText : null,
-  };
-  const bundle = await rollup({
-    input: path.join(root, "build/index.ts"),
-    plugins: [typescript],
-    external: (id) => !id.startsWith(".") && !path.isAbsolute(id),
-  });
-  const file = path.join(dist, ".builder.mjs");
-  await bundle.write({ file, format: "es", inlineDynamicImports: true });
-  await bundle.close();
-  return import(pathToFileURL(file).href);
-}
-
 async function build() {
   const start = performance.now();
   fs.rmSync(stampFile, { force: true });
   fs.mkdirSync(dist, { recursive: true });
-  const { buildHost, buildImage } = await loadBuilder();
+  const { buildHost, buildImage } = await loadTypeScript("index.ts");
   fs.rmSync(path.join(dist, "chunks"), { recursive: true, force: true });
   await buildHost(root, dist);
   const { bytes, warnings } = await buildImage({ root });

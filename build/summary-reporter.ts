@@ -1,7 +1,7 @@
 /** Ends a test run with one line for scripts: `N passed, N failed`, and `, N skipped` if any were. */
 import type { Reporter, SerializedError, TestModule } from "vitest/node";
 
-export default class SummaryReporter implements Reporter {
+export class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[], errors: readonly SerializedError[]): void {
     const line = summaryLine(modules, errors.length);
     process.once("exit", () => process.stdout.write(`${line}\n`));
