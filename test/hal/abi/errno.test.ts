@@ -3,7 +3,8 @@ import { expect, it } from "vitest";
 import * as errno from "../../../hal/abi/errno";
 import { xsd_errors } from "../../../hal/abi/xs_wire";
 
-const numbers = Object.entries(errno).filter((entry): entry is [string, number] => typeof entry[1] === "number");
+const exported: [string, unknown][] = Object.entries(errno);
+const numbers = exported.filter((entry): entry is [string, number] => typeof entry[1] === "number");
 const aliases = new Set(["EWOULDBLOCK", "EDEADLOCK"]);
 
 it("errno_names: every number has its own name, and every name but the two aliases is there", () => {
