@@ -53,9 +53,10 @@ function payloadOf(strings: readonly string[]): Uint8Array {
   return encoder.encode(strings.map((string) => `${string}\0`).join(""));
 }
 
-/** Tree operations of the toolstack, in the transaction `txId` (0: none). */
+/** The store as the toolstack sees it: live, or inside of a transaction. */
 export class HostOperations {
-  constructor(protected readonly backend: HostBackend, readonly id: number, protected readonly txId: number) {}
+  /** `txId`: the transaction, 0 for none. */
+  constructor(protected readonly backend: HostBackend, protected readonly id: number, private readonly txId: number) {}
 
   /** The value, or null if there is no such node. */
   read(path: string): string | null {
@@ -112,6 +113,23 @@ export class HostOperations {
     this.ask(XS_SET_PERMS, path, payloadOf([path, ...permissions]));
   }
 
+  /**
+   * Runs `body` in a transaction and commits it; runs it again if somebody interfered. If it throws, nothing has happened. Only what is done
+   * through the argument is part of the transaction. Inside of a transaction it is part of that one.
+   */
+  transaction<T>(body: (inside: HostOperations) => T): T {
+    if (this.txId !== 0) return body(this);
+    for (let attempt = 0; attempt < HOST_ATTEMPTS_MAX; attempt++) {
+      const reply = this.ask(XS_TRANSACTION_START, "", payloadOf([""]));
+      const txId = Number(decoder.decode(reply.subarray(0, -1)));
+      const result = this.runIn(txId, body);
+      const end = this.backend.request(this.id, XS_TRANSACTION_END, txId, payloadOf(["T"]));
+      if (typeof end !== "string") return result;
+      if (end !== "EAGAIN") throw new XenStoreError(end, "TRANSACTION_END", "");
+    }
+    throw new XenStoreError("EAGAIN", "TRANSACTION_END", "");
+  }
+
   /** A node and all below it, parents first; empty if there is no such node. */
   entries(path: string): XsTreeEntry[] {
     const found: XsTreeEntry[] = [];
@@ -134,6 +152,15 @@ export class HostOperations {
       .join("");
   }
 
+  private runIn<T>(txId: number, body: (inside: HostOperations) => T): T {
+    try {
+      return body(new HostOperations(this.backend, this.id, txId));
+    } catch (error) {
+      this.backend.request(this.id, XS_TRANSACTION_END, txId, payloadOf(["F"]));
+      throw error;
+    }
+  }
+
   protected ask(type: number, path: string, payload: Uint8Array): Uint8Array;
   protected ask(type: number, path: string, payload: Uint8Array, absent: XsErrno): Uint8Array | null;
   protected ask(type: number, path: string, payload: Uint8Array, absent?: XsErrno): Uint8Array | null {
@@ -148,22 +175,6 @@ export class HostOperations {
 export class HostConnection extends HostOperations {
   constructor(backend: HostBackend, id: number) {
     super(backend, id, 0);
-  }
-
-  /**
-   * Runs `body` in a transaction and commits it; runs it again if somebody interfered. If it throws, nothing has happened. Only what is done
-   * through the argument is part of the transaction.
-   */
-  transaction<T>(body: (transaction: HostOperations) => T): T {
-    for (let attempt = 0; attempt < HOST_ATTEMPTS_MAX; attempt++) {
-      const reply = this.ask(XS_TRANSACTION_START, "", payloadOf([""]));
-      const txId = Number(decoder.decode(reply.subarray(0, -1)));
-      const result = this.runIn(txId, body);
-      const end = this.backend.request(this.id, XS_TRANSACTION_END, txId, payloadOf(["T"]));
-      if (typeof end !== "string") return result;
-      if (end !== "EAGAIN") throw new XenStoreError(end, "TRANSACTION_END", "");
-    }
-    throw new XenStoreError("EAGAIN", "TRANSACTION_END", "");
   }
 
   /** Watches the path; the first event comes at once. */
@@ -184,15 +195,6 @@ export class HostConnection extends HostOperations {
   /** Ends the connection with its watches and transactions. */
   close(): void {
     this.backend.close(this.id);
-  }
-
-  private runIn<T>(txId: number, body: (transaction: HostOperations) => T): T {
-    try {
-      return body(new HostOperations(this.backend, this.id, txId));
-    } catch (error) {
-      this.backend.request(this.id, XS_TRANSACTION_END, txId, payloadOf(["F"]));
-      throw error;
-    }
   }
 }
 
