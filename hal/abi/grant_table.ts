@@ -303,6 +303,17 @@ export const GNTTAB_GET_VERSION_SIZE = 8;
 export const GNTTAB_GET_VERSION_DOM = 0;
 export const GNTTAB_GET_VERSION_VERSION = 4;
 
+/** Exchanges two entries of the caller's own table. Out: status. */
+export const gnttab_swap_grant_ref = /* @__PURE__ */ struct("gnttab_swap_grant_ref", {
+  size: 12,
+  align: 4,
+  fields: { ref_a: [0, "u32"], ref_b: [4, "u32"], status: [8, "s16"] },
+});
+export const GNTTAB_SWAP_GRANT_REF_SIZE = 12;
+export const GNTTAB_SWAP_GRANT_REF_REF_A = 0;
+export const GNTTAB_SWAP_GRANT_REF_REF_B = 4;
+export const GNTTAB_SWAP_GRANT_REF_STATUS = 8;
+
 // gnttab_map_grant_ref.flags.
 export const GNTMAP_device_map = 1;
 export const GNTMAP_host_map = 2;
