@@ -13,6 +13,7 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { dist, loadTypeScript, root } from "./load.mjs";
 
+const lockFile = path.join(dist, ".lock");
 const stampFile = path.join(dist, ".stamp");
 const INPUTS = ["build", "drivers", "hal", "images", "kernel", "test/kit", "package.json", "package-lock.json"];
 const force = process.argv.includes("--force");
@@ -32,25 +33,62 @@ function hashInputs() {
   return hash.digest("hex");
 }
 
+/** Runs `body` while no other process builds here; a lock whose owner is gone does not count. */
+async function exclusively(body) {
+  fs.mkdirSync(dist, { recursive: true });
+  while (!takeLock()) await new Promise((resolve) => setTimeout(resolve, 100));
+  try {
+    await body();
+  } finally {
+    fs.rmSync(lockFile, { force: true });
+  }
+}
+
+function takeLock() {
+  try {
+    fs.writeFileSync(lockFile, String(process.pid), { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (error.code !== "EEXIST") throw error;
+    const owner = Number(fs.existsSync(lockFile) ? fs.readFileSync(lockFile, "utf8") : 0);
+    if (owner > 0 && !isAlive(owner)) fs.rmSync(lockFile, { force: true });
+    return false;
+  }
+}
+
+function isAlive(pid) {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return error.code === "EPERM";
+  }
+}
+
+function isFresh(stamp) {
+  return !force && fs.existsSync(stampFile) && fs.readFileSync(stampFile, "utf8") === stamp;
+}
+
 async function build() {
   const start = performance.now();
   fs.rmSync(stampFile, { force: true });
-  fs.mkdirSync(dist, { recursive: true });
   const { buildHost, buildImage } = await loadTypeScript("index.ts");
-  fs.rmSync(path.join(dist, "chunks"), { recursive: true, force: true });
-  await buildHost(root, dist);
   const { bytes, warnings } = await buildImage({ root });
   for (const warning of warnings) console.error(`warning: ${warning}`);
+  for (const file of fs.readdirSync(dist)) if (/\.js(\.map)?$/.test(file)) fs.rmSync(path.join(dist, file));
+  await buildHost(root, dist);
   fs.writeFileSync(path.join(dist, "xenolith.img"), bytes);
   if (!quiet) console.error(`built dist/ in ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 
 try {
   const stamp = hashInputs();
-  const known = fs.existsSync(stampFile) ? fs.readFileSync(stampFile, "utf8") : "";
-  if (force || known !== stamp) {
-    await build();
-    fs.writeFileSync(stampFile, stamp);
+  if (!isFresh(stamp)) {
+    await exclusively(async () => {
+      if (isFresh(stamp)) return;
+      await build();
+      fs.writeFileSync(stampFile, stamp);
+    });
   }
 } catch (error) {
   if (error?.name !== "BuildError") throw error;

@@ -1,5 +1,6 @@
 /**
- * Compiles the host's code into `dist/`: one ES module per entry of the package and shared chunks. Node's and npm's packages stay imports.
+ * Compiles the host's code into `dist/`: one ES module per entry of the package and shared chunks, all in one folder, so that a path relative to
+ * `import.meta.url` leads to the same file from each of them. Node's and npm's packages stay imports.
  *
  * The testing toolkit runs a kernel in the test's own process, so guest code is linked in here too, debug flavour.
  */
@@ -8,7 +9,7 @@ import { isBuiltin } from "node:module";
 import * as path from "node:path";
 import { rollup } from "rollup";
 import { BuildError } from "./build-error";
-import { linker } from "./linker";
+import { linker, sourceFiles } from "./linker";
 
 /** Where the package's names lead in the sources. `tsconfig.json` and `vitest.config.ts` say the same. */
 export const PACKAGE_NAMES: Readonly<Record<string, string>> = {
@@ -26,17 +27,25 @@ const ENTRIES: Readonly<Record<string, string>> = {
   bench: "hal/host/bench/main.ts",
 };
 
-/** Files that are run or loaded by path, next to their chunk. */
-const WORKERS: Readonly<Record<string, string>> = {
-  "machine-worker": "hal/host/cli/machine-worker.ts",
-};
+/** A file of the host's code that is started by path, as a worker thread: `NAME-worker.ts` becomes `NAME-worker.js`. */
+const WORKER = /^(.+-worker)\.ts$/;
+
+/** Entry name to absolute path, of those that exist. */
+function entriesOf(root: string): Record<string, string> {
+  const found = Object.entries(ENTRIES)
+    .map(([name, file]) => [name, path.join(root, file)])
+    .filter(([, file]) => fs.existsSync(file));
+  for (const file of sourceFiles(path.join(root, "hal", "host"))) {
+    const worker = WORKER.exec(path.basename(file));
+    if (worker) found.push([worker[1], file]);
+  }
+  return Object.fromEntries(found) as Record<string, string>;
+}
 
 /** Compiles every entry that exists into `folder`. Throws BuildError. */
 export async function buildHost(root: string, folder: string): Promise<void> {
-  const names = Object.entries({ ...ENTRIES, ...WORKERS });
-  const input = Object.fromEntries(names.filter(([, file]) => fs.existsSync(path.join(root, file))));
   const build = await rollup({
-    input: Object.fromEntries(Object.entries(input).map(([name, file]) => [name, path.join(root, file)])),
+    input: entriesOf(root),
     plugins: [packageNames(root), json(), linker({ root, mode: "kernel", debug: true })],
     external: (id) => isExternal(id),
     onLog: (level, log) => {
@@ -49,7 +58,7 @@ export async function buildHost(root: string, folder: string): Promise<void> {
     dir: folder,
     format: "es",
     entryFileNames: "[name].js",
-    chunkFileNames: "chunks/[name]-[hash].js",
+    chunkFileNames: "[name]-[hash].js",
     generatedCode: { preset: "es2015", symbols: false },
     sourcemap: true,
     banner: (chunk) => (chunk.name === "cli" && chunk.isEntry ? "#!/usr/bin/env node" : ""),
