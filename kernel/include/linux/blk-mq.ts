@@ -211,6 +211,8 @@ export class blk_mq_hw_ctx {
   readonly dispatch = new list_head(this);
   readonly run_work = new delayed_work(this);
   tags!: blk_mq_tags;
+  /** The driver. */
+  readonly ops: blk_mq_ops;
   readonly ctxs: blk_mq_ctx[] = [];
   /** Index of the software queue that is asked first. */
   dispatch_from = 0;
@@ -219,13 +221,14 @@ export class blk_mq_hw_ctx {
   /** A run is going on; another one asked for meanwhile sets `rerun`. */
   running = false;
   rerun = false;
-  nr_active = 0;
+  /** Calls of queue_rq and runs so far. */
   queued = 0;
   run = 0;
 
-  constructor(queue: request_queue, queue_num: number) {
+  constructor(queue: request_queue, queue_num: number, ops: blk_mq_ops) {
     this.queue = queue;
     this.queue_num = queue_num;
+    this.ops = ops;
   }
 }
 

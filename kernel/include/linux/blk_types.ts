@@ -156,8 +156,8 @@ export class bio {
   bi_io_vec: bio_vec[];
   /** The vectors that this object owns and reuses. */
   readonly bi_inline_vecs: bio_vec[] = [];
-  /** Physical segments, valid after splitting. */
-  bi_phys_segments = 0;
+  /** Which pool it goes back to. */
+  bi_pool = 0;
 
   constructor(bdev: block_device) {
     this.bi_bdev = bdev;

@@ -3,6 +3,7 @@
  *
  *   limits -> blk_mq_alloc_disk / blk_alloc_disk -> set_capacity -> device_add_disk -> ... -> del_gendisk -> put_disk
  */
+import { kobject } from "xenolith/linux/kobject";
 import { list_head } from "xenolith/linux/list";
 import { mutex } from "xenolith/linux/mutex";
 import { timer_list } from "xenolith/linux/timer";
@@ -139,7 +140,7 @@ export interface bdev_cache_operations {
 export class request_queue {
   queuedata: unknown = null;
   readonly limits: queue_limits = new queue_limits();
-  readonly limits_lock = new mutex(this);
+  readonly limits_lock = new mutex("&q->limits_lock");
   disk: gendisk | null = null;
   tag_set: blk_mq_tag_set | null = null;
   /** Null for a bio-based queue. */
@@ -193,12 +194,13 @@ export class gendisk {
   readonly part0: block_device;
   /** Partitions by number, 0 included. */
   readonly part_tbl = new Map<number, block_device>();
-  readonly open_mutex = new mutex(this);
+  readonly open_mutex = new mutex("&disk->open_mutex");
   open_partitions = 0;
-  /** References: 1 after allocation. */
-  refcount = 1;
-  /** Changes with every change of size or media. */
+  /** Counts the disks that were ever made. */
   diskseq = 0;
+  /** /sys/block/NAME/queue and /sys/block/NAME/mq. */
+  readonly queue_kobj = new kobject(this);
+  readonly mq_kobj = new kobject(this);
 
   constructor(queue: request_queue) {
     this.queue = queue;
@@ -209,12 +211,12 @@ export class gendisk {
 
 /** struct blk_plug: requests that one task gathers. */
 export class blk_plug {
-  /** Last added first, through rq_next. */
+  /** First and last gathered request, through rq_next. */
   mq_list: request | null = null;
+  mq_tail: request | null = null;
   rq_count = 0;
+  /** Requests of more than one hardware queue are gathered. */
   multiple_queues = false;
-  has_elevator = false;
-  active = false;
 }
 
 // Queues and limits.
