@@ -34,7 +34,7 @@ export interface vbd_identity {
 }
 
 /** The minor under XENVBD_MAJOR of a classic device number, or -1 for a major that has none. */
-function xen_translate_vdev(vdevice: number): number {
+function classic_minor(vdevice: number): number {
   const major = vdevice >>> 8;
   const minor = vdevice & 0xff;
   if (major === XEN_IDE0_MAJOR) return (minor >>> 6) * PARTS_PER_DISK;
@@ -60,7 +60,7 @@ export function vbd_identify(vdevice: number): vbd_identity | null {
   if (vdevice >>> 28 > 1) return null;
   const extended = (vdevice & EXT_BIT) !== 0;
   const parts = extended ? PARTS_PER_EXT_DISK : PARTS_PER_DISK;
-  const minor = extended ? vdevice & ~EXT_BIT : xen_translate_vdev(vdevice);
+  const minor = extended ? vdevice & ~EXT_BIT : classic_minor(vdevice);
   if (minor < 0 || minor >= MINORS) return null;
   const offset = Math.floor(minor / parts);
   const part = minor % parts;

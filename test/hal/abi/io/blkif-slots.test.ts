@@ -11,6 +11,7 @@ import {
   blkif_put_x86_32_request,
   blkif_req_set_discard,
   blkif_req_set_id,
+  blkif_req_set_indirect,
   blkif_req_set_rw,
   blkif_req_set_seg,
   blkif_request,
@@ -147,4 +148,26 @@ it("BLKIF_INDIRECT_PAGES: as the macro counts", () => {
 
 it("the header re-exports the layouts under the driver's import", () => {
   expect([blkif_request_discard.size, blkif_request_indirect.size, blkif_request_other.size]).toEqual([32, 64, 16]);
+});
+
+describe("an indirect request", () => {
+  it.each([
+    [0, 8, 0],
+    [1, 8, 1],
+    [513, 8, 2],
+    [513, 1, 1],
+    [4096, 8, 8],
+    [65535, 8, 8],
+    [65535, 200, 8],
+  ])("%d segments, at most %d pages: %d grefs are taken", (segments, max, taken) => {
+    const { pages } = makePages(1, 0xff);
+    const req = new blkif_request_image();
+    req.words.fill(0x1234);
+    blkif_req_set_indirect(req, 0, segments, 0, 0);
+    blkif_put_request(frontRing(BLKIF_SLOT_SIZE, pages), 0, req);
+    const got = new blkif_request();
+    blkif_get_x86_64_req(got, backRing(BLKIF_SLOT_SIZE, pages), 0, max);
+    expect(got.nr_segments).toBe(segments);
+    expect([...got.indirect_grefs].filter((gref) => gref === 0x1234)).toHaveLength(taken);
+  });
 });

@@ -239,18 +239,41 @@ describe("notification", () => {
     }
   });
 
-  it("a request that comes between the event and the second look is seen", () => {
+  it.each([
+    ["request", SRING_REQ_EVENT_WORD, SRING_REQ_PROD_WORD, "back_final_check"],
+    ["response", SRING_RSP_EVENT_WORD, SRING_RSP_PROD_WORD, "front_final_check"],
+  ])("a %s that comes between the event and the second look is seen", (_what, event, producer, check) => {
     const world = new World(1, 0);
     const words = world.sring.words as Uint32Array;
     world.sring.words = new Proxy(words, {
       get: (target, key) => Reflect.get(target, key) as unknown,
       set: (target, key, value: number) => {
         target[Number(key)] = value;
-        if (Number(key) === SRING_REQ_EVENT_WORD) target[SRING_REQ_PROD_WORD] = 1;
+        if (Number(key) === event) target[producer] = 1;
         return true;
       },
     });
-    expect(RING_FINAL_CHECK_FOR_REQUESTS(world.back)).toBe(1);
+    expect(world.ops[check](0)).toBe(1);
+  });
+});
+
+describe("overflow", () => {
+  it.each([0, 0x7fffffff, 0xfffffff0])("from index %d: a full ring is possible, one more is not", (start) => {
+    const { front, back } = new World(1, start);
+    const full = (start + 32) >>> 0;
+    const beyond = (start + 33) >>> 0;
+    expect([RING_REQUEST_PROD_OVERFLOW(back, full), RING_REQUEST_PROD_OVERFLOW(back, beyond)]).toEqual([false, true]);
+    expect([RING_RESPONSE_PROD_OVERFLOW(front, full), RING_RESPONSE_PROD_OVERFLOW(front, beyond)]).toEqual([
+      false,
+      true,
+    ]);
+    const last = (start + 31) >>> 0;
+    expect([RING_REQUEST_CONS_OVERFLOW(back, last), RING_REQUEST_CONS_OVERFLOW(back, full)]).toEqual([false, true]);
+    const behind = (start - 1) >>> 0;
+    expect([RING_REQUEST_PROD_OVERFLOW(back, behind), RING_RESPONSE_PROD_OVERFLOW(front, behind)]).toEqual([
+      true,
+      true,
+    ]);
   });
 });
 

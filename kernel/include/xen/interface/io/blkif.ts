@@ -342,10 +342,15 @@ export function blkif_put_response(
   status: number,
 ): void {
   const first = RING_SLOT_WORD(r, i);
-  put_word(r, first, id_lo);
-  put_word(r, first + 1, id_hi);
   const page = r.pages[(first + 2) >>> 10];
-  const at = ((first + 2) & (PAGE_WORDS - 1)) * 4;
-  page_write8(page, at, operation);
-  page_write16(page, at + 2, status);
+  const last = (first + 2) & (PAGE_WORDS - 1);
+  if (last >= 2) {
+    page_write32(page, last - 2, id_lo);
+    page_write32(page, last - 1, id_hi);
+  } else {
+    put_word(r, first, id_lo);
+    put_word(r, first + 1, id_hi);
+  }
+  page_write8(page, last * 4, operation);
+  page_write16(page, last * 4 + 2, status);
 }
