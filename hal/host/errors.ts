@@ -96,3 +96,15 @@ export function errorNoDomain(name: string, known: readonly string[]): UserError
 export function errorNoFile(what: string, file: string): UserError {
   return usage("NO_FILE", `${what} ${file}: no such file`);
 }
+
+export function errorNoModule(name: string, known: readonly string[]): UserError {
+  return usage("NO_MODULE", `the image has no module "${name}"${suggestion(name, known)}`);
+}
+
+export function errorNoProgram(name: string, known: readonly string[]): UserError {
+  return usage("NO_PROGRAM", `the image has no program "${name}"${suggestion(name, known)}`);
+}
+
+export function errorVdevTaken(vdev: string, spec: string): UserError {
+  return usage("VDEV_TAKEN", `disk "${spec}": ${vdev} is attached already; name another device with vdev=`);
+}

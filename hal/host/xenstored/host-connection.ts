@@ -56,7 +56,7 @@ function payloadOf(strings: readonly string[]): Uint8Array {
 /** The store as the toolstack sees it: live, or inside of a transaction. */
 export class HostOperations {
   /** `txId`: the transaction, 0 for none. */
-  constructor(protected readonly backend: HostBackend, protected readonly id: number, private readonly txId: number) {}
+  constructor(protected readonly backend: HostBackend, readonly id: number, private readonly txId: number) {}
 
   /** The value, or null if there is no such node. */
   read(path: string): string | null {

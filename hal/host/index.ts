@@ -1,0 +1,28 @@
+/**
+ * The package's public face: machines, and what one makes them of.
+ *
+ *   import { Machine, readImage, defaultImage } from "xenolith";
+ */
+export { Machine, type LogLine, type MachineOptions, type RunResult } from "./machine";
+export { MachineError, type MachineErrorKind } from "./machine-error";
+export { UserError } from "./errors";
+export { type Image, readImage } from "./image/image";
+export { ImageError } from "./image/image-error";
+export { FLAVOURS, type Flavour } from "./image/format";
+export { ENGINE_NAMES, type EngineName } from "./engines/engine";
+export type { HostDisk, HostDiskInfo } from "./disks/disk";
+export { openFileDisk } from "./disks/file";
+export { createNullDisk } from "./disks/null";
+export { RamDisk } from "./disks/ram";
+export type { DiskOptions } from "./disks/options";
+export { type DiskSpec, parseDiskSpec } from "./toolstack/disk-spec";
+export {
+  type DomainConfig,
+  type MachineConfig,
+  parseMachineFile,
+  readMachineFile,
+} from "./toolstack/machine-file";
+export type { Attachment, AttachmentPhase, StateStep } from "./toolstack/attachments";
+export type { Counters } from "./toolstack/counters";
+export type { Ledger } from "./hypervisor/ledger";
+export type { HostConnection, HostOperations } from "./xenstored/host-connection";

@@ -1,0 +1,493 @@
+/**
+ * A machine: the public face of everything on the host's side. One object per machine; nothing is shared between two of them but the image
+ * and the engine's compiled code.
+ *
+ *   Machine.create ─► boot ─► run, attachDisk, advance, … ─► dispose
+ *
+ * All calls but `create` are synchronous: the machine runs on its own virtual time until what was asked for has happened. A call that waits
+ * throws MachineError when it cannot happen any more: the domain died, nothing is left to run, or its virtual time limit passed.
+ */
+import * as path from "node:path";
+import { vbd_identify, vbd_number } from "../abi/io/vbd";
+import type { HostDisk } from "./disks/disk";
+import { createQuickJSEngine } from "./engines/quickjs";
+import type { Engine, EngineName } from "./engines/engine";
+import { createV8Engine } from "./engines/v8";
+import {
+  errorDiskSpec,
+  errorEngine,
+  errorMachineFile,
+  errorNoDisk,
+  errorNoDomain,
+  errorNoProgram,
+  errorVdevTaken,
+} from "./errors";
+import { type CostTable, costTable } from "./hypervisor/costs";
+import { Hypervisor } from "./hypervisor/hypervisor";
+import type { Ledger } from "./hypervisor/ledger";
+import type { DomainState, InputRecord } from "./hypervisor/state";
+import type { Image } from "./image/image";
+import { type Flavour } from "./image/format";
+import { MachineError } from "./machine-error";
+import { type Attachment, Attachments } from "./toolstack/attachments";
+import { type Counters, countersOf } from "./toolstack/counters";
+import { type DiskSpec, parseDiskSpec } from "./toolstack/disk-spec";
+import { DomainBuilder, type MachineDomain } from "./toolstack/domains";
+import { type Execution, execPath, pollExecution, readyPath, startExecution } from "./toolstack/executions";
+import { openHostDisk } from "./toolstack/host-disk";
+import type { DomainConfig, MachineConfig } from "./toolstack/machine-file";
+import { StackTranslator } from "./toolstack/stack-trace";
+import { XenConsoled } from "./console/console";
+import type { HostConnection } from "./xenstored/host-connection";
+import { XenStored } from "./xenstored/xenstored";
+
+/** What a machine is made of. */
+export interface MachineOptions {
+  readonly image: Image;
+  readonly config: MachineConfig;
+  /** Default "quickjs". */
+  readonly engine?: EngineName;
+  /** Default "debug". */
+  readonly flavour?: Flavour;
+  /** Default: the machine file's. */
+  readonly seed?: number;
+  /** Words to append to the kernel command line, by domain name. */
+  readonly append?: Readonly<Record<string, string>>;
+  /** "keep" keeps every word of the trace for `trace()`; default "hash". */
+  readonly trace?: "hash" | "keep" | "off";
+  /** Called with every line of a kernel log, `at` in virtual ns. */
+  readonly onLog?: (line: LogLine) => void;
+  /** Folder that relative disk files are in; default the working directory. */
+  readonly folder?: string;
+}
+
+/** One line of a domain's kernel log. */
+export interface LogLine {
+  readonly domain: string;
+  readonly at: number;
+  readonly text: string;
+}
+
+/** How a program ended. */
+export interface RunResult {
+  /** Exit status, 0 to 255. */
+  readonly status: number;
+  /** What it wrote to the console. */
+  readonly output: string;
+}
+
+/** Virtual limits of the calls that wait, ns. */
+const BOOT_NS_MAX = 300e9;
+const RUN_NS_MAX = 24 * 3600e9;
+const DETACH_NS_MAX = 60e9;
+/** Frames beside the domains' RAM: control pages, and room for a few more domains' bookkeeping. */
+const SPARE_FRAMES = 64;
+/** RAM that domains created later may take, when the caller does not say. */
+const EXEC_TOKEN = "exec";
+const READY_TOKEN = "ready";
+
+/** The cause of a wait's end that is not success, in words. */
+type Hindrance = () => string | null;
+
+export class Machine {
+  readonly engineName: EngineName;
+  readonly flavour: Flavour;
+  readonly seed: number;
+  /** xenstore with the toolstack's rights. */
+  readonly xenstore: HostConnection;
+  readonly hypervisor: Hypervisor;
+  readonly xenstored: XenStored;
+  private readonly builder: DomainBuilder;
+  private readonly consoled: XenConsoled;
+  private readonly attachments: Attachments;
+  private readonly executions: Execution[] = [];
+  private readonly disks = new Map<number, HostDisk>();
+  private readonly translator: StackTranslator;
+  private disposed = false;
+
+  private constructor(private readonly options: MachineOptions, private readonly engine: Engine) {
+    this.engineName = engine.name;
+    this.flavour = options.flavour ?? "debug";
+    this.seed = options.seed ?? options.config.seed;
+    this.translator = new StackTranslator(options.image);
+    this.hypervisor = new Hypervisor({
+      memory: engine.memory,
+      seed: String(this.seed),
+      costs: costsOf(options.config),
+      quantumNs: options.config.quantumNs,
+      trace: options.trace ?? "hash",
+    });
+    const memory = () => engine.memory;
+    this.xenstored = new XenStored({
+      memory,
+      notify: (domid) => this.hypervisor.notifyStore(domid, this.hypervisor.now),
+      trace: (domid, type, ...words) => this.traceStore(domid, type, words),
+    });
+    this.xenstore = this.xenstored.connectHost();
+    this.consoled = new XenConsoled({
+      memory,
+      notify: (domid) => this.hypervisor.notifyConsole(domid, this.hypervisor.now),
+    });
+    this.attachments = new Attachments(this.hypervisor, this.xenstore, []);
+    this.builder = new DomainBuilder({
+      hypervisor: this.hypervisor,
+      engine,
+      image: options.image,
+      flavour: this.flavour,
+      xenstored: this.xenstored,
+      consoled: this.consoled,
+      store: this.xenstore,
+    });
+    this.connectServices();
+  }
+
+  /** Makes a machine with the domains and disks of its configuration; nothing has run yet. Throws UserError. */
+  static async create(options: MachineOptions): Promise<Machine> {
+    const frames = options.config.domains.reduce((sum, { memoryBytes }) => sum + memoryBytes / 4096 + 1, SPARE_FRAMES);
+    const machine = new Machine(options, await createEngine(options, frames));
+    for (const domain of options.config.domains) machine.createDomain(domain);
+    return machine;
+  }
+
+  // ---- domains
+
+  /** Adds a domain with its disks; it starts with the next call that lets the machine run. The first one is dom0. */
+  createDomain(config: DomainConfig): void {
+    const extra = this.options.append?.[config.name] ?? "";
+    const domain = this.builder.create({ ...config, cmdline: `${config.cmdline} ${extra}`.trim() });
+    this.xenstore.watch(readyPath(domain.domid), READY_TOKEN);
+    this.xenstore.watch(execPath(domain.domid), EXEC_TOKEN);
+    for (const spec of config.disks) this.attachDisk(config.name, spec);
+  }
+
+  /** Names of the domains that exist, dom0 first. */
+  domainNames(): string[] {
+    return this.builder.list().map(({ name }) => name);
+  }
+
+  /** What is known of a domain, by name. Throws UserError. */
+  domain(name: string): MachineDomain & { readonly state: DomainState } {
+    const domain = this.builder.list().find((candidate) => candidate.name === name);
+    if (domain === undefined) throw errorNoDomain(name, this.domainNames());
+    return { ...domain, state: this.hypervisor.domain(domain.domid) };
+  }
+
+  /** Stops giving it time; counted. */
+  pause(name: string): void {
+    this.record("pause", name);
+    this.hypervisor.pauseDomain(this.domain(name).domid);
+  }
+
+  unpause(name: string): void {
+    this.record("unpause", name);
+    this.hypervisor.unpauseDomain(this.domain(name).domid);
+  }
+
+  /** Ends a domain at once, as `xl destroy`: its disks go, its peers see it. */
+  destroy(name: string): void {
+    this.record("destroy", name);
+    const { domid } = this.domain(name);
+    this.hypervisor.destroyDomain(domid);
+    for (const attachment of this.attachments.list) {
+      if (attachment.phase === "gone" || attachment.vbd.frontDomid !== domid) continue;
+      this.attachments.detach(attachment);
+    }
+    this.builder.remove(domid);
+  }
+
+  // ---- running
+
+  /** Virtual nanoseconds since the machine was made. */
+  get now(): number {
+    return this.hypervisor.now;
+  }
+
+  /** Runs until every domain takes programs and every disk is connected. */
+  boot(): void {
+    this.runUntil(
+      () => this.builder.list().every(({ readyAt }) => readyAt !== null) && this.pendingDisks().length === 0,
+      BOOT_NS_MAX,
+      () => this.deathReport(this.builder.list().map(({ domid }) => domid)),
+      () => `the machine does not finish booting: ${this.bootProblems().join("; ")}`,
+    );
+  }
+
+  /** Runs a program in a domain and waits for its end. Throws UserError for an unknown domain or program. */
+  run(name: string, command: string): RunResult {
+    const domain = this.domain(name);
+    const program = command.trim().split(/\s+/, 1)[0];
+    const known = this.options.image.list("programs");
+    if (!known.includes(program)) throw errorNoProgram(program, known);
+    this.record("run", `${name} ${command}`);
+    const before = domain.console.length;
+    const number = this.executions.filter(({ domid }) => domid === domain.domid).length;
+    const execution = startExecution(this.xenstore, domain.domid, number, command);
+    this.executions.push(execution);
+    this.runUntil(
+      () => execution.status !== null,
+      RUN_NS_MAX,
+      () => this.deathReport([domain.domid]),
+      () => `"${command}" in ${name} does not end: nothing is left that could run`,
+    );
+    return { status: execution.status as number, output: this.domain(name).console.slice(before) };
+  }
+
+  /** Lets virtual time pass. */
+  advance(ns: number): void {
+    const end = this.now + ns;
+    while (this.hypervisor.nextAt() <= end) this.step();
+    this.hypervisor.runTo(end);
+  }
+
+  /** Runs until `done`; false if nothing is left to run or `limitNs` have passed before. */
+  runWhile(pending: () => boolean, limitNs: number): boolean {
+    const deadline = this.now + limitNs;
+    while (pending()) {
+      if (this.hypervisor.nextAt() > deadline || !this.step()) return false;
+    }
+    return true;
+  }
+
+  /** One event, timer or slice; false when nothing will ever happen without input from outside. */
+  step(): boolean {
+    const ran = this.hypervisor.step();
+    const { connections } = this.xenstored.state;
+    if ((connections.get(this.xenstore.id)?.events.length ?? 0) > 0) this.takeStoreEvents();
+    return ran;
+  }
+
+  // ---- disks
+
+  /**
+   * Attaches a disk to a domain: an xl specification, or a disk object with one. It connects as the machine runs (`boot`, `waitForDisks`).
+   * Returns the device's name. Throws UserError.
+   */
+  attachDisk(name: string, spec: string, disk?: HostDisk): string {
+    const parsed = parseDiskSpec(spec);
+    const domain = this.domain(name);
+    const vdev = this.chooseVdev(domain.domid, spec, parsed);
+    this.record("attach", `${name} ${spec}`);
+    const identity = vbd_identify(vdev);
+    if (identity === null) throw errorDiskSpec(spec, `device number ${vdev} is none that a guest knows`);
+    const folder = this.options.folder ?? process.cwd();
+    const host = disk ?? openHostDisk(parsed, folder);
+    const label = parsed.vdev !== null && !/^\d/.test(parsed.vdev) ? parsed.vdev : identity.name;
+    const vbd = { vdev, name: label, frontDomid: domain.domid, backDomid: this.backendOf(parsed) };
+    const source = parsed.backing === "file" ? path.resolve(folder, parsed.target) : parsed.backing;
+    const attachment = this.attachments.attach(vbd, parsed, host, source);
+    this.disks.set(attachment.diskIndex, host);
+    return identity.name;
+  }
+
+  /** Detaches a disk and waits until both drivers have let go. */
+  detachDisk(name: string, vdev: string): void {
+    const attachment = this.attachment(name, vdev);
+    this.record("detach", `${name} ${vdev}`);
+    this.attachments.detach(attachment);
+    this.runUntil(
+      () => attachment.phase === "gone",
+      DETACH_NS_MAX,
+      () => this.deathReport([attachment.vbd.backDomid]),
+      () => `${vdev} of ${name} is still in use`,
+    );
+    this.closeDisk(attachment.diskIndex);
+  }
+
+  /** Runs until every disk that is being attached is connected. */
+  waitForDisks(): void {
+    this.runUntil(
+      () => this.pendingDisks().length === 0,
+      BOOT_NS_MAX,
+      () => this.deathReport(this.builder.list().map(({ domid }) => domid)),
+      () => `disks do not connect: ${this.bootProblems().join("; ")}`,
+    );
+  }
+
+  /** All disks that were ever attached, oldest first. */
+  attachedDisks(): readonly Attachment[] {
+    return this.attachments.list;
+  }
+
+  /** Tells dom0's driver that a host disk's size changed. */
+  diskChanged(): void {
+    this.record("disk-changed", "");
+    this.hypervisor.diskChanged();
+  }
+
+  // ---- looking
+
+  /** Hash of everything that happened so far, 64 hex digits. */
+  traceHash(): string {
+    return this.hypervisor.trace.hash();
+  }
+
+  /** All words of the trace, if the machine keeps them. */
+  trace(): Uint32Array {
+    return this.hypervisor.trace.words();
+  }
+
+  /** What every domain holds: equal before and after, or there is a leak. */
+  ledger(): Ledger {
+    return this.hypervisor.ledger();
+  }
+
+  counters(): Counters {
+    return countersOf(this.hypervisor);
+  }
+
+  /** Input from outside so far. */
+  inputs(): readonly InputRecord[] {
+    return this.hypervisor.state.inputs;
+  }
+
+  /** Kernel log of a domain, oldest line first. */
+  log(name: string): LogLine[] {
+    const { domid } = this.domain(name);
+    const { log } = this.hypervisor.domain(domid);
+    return log.map(({ at, text }) => ({ domain: name, at, text: this.translator.translate(text) }));
+  }
+
+  /** All that the domain wrote to its console. */
+  console(name: string): string {
+    return this.domain(name).console;
+  }
+
+  /** Frees what the machine holds of the host: the engine and open disks. The machine cannot be used afterwards. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    this.engine.dispose();
+    for (const index of [...this.disks.keys()]) this.closeDisk(index);
+  }
+
+  // ---- inside
+
+  private connectServices(): void {
+    this.hypervisor.setServices({
+      store: (domid) => void this.xenstored.service(domid),
+      console: (domid) => this.builder.addConsole(domid, this.consoled.service(domid)),
+      shutdown: () => this.xenstored.announceShutdown(),
+    });
+    this.hypervisor.setObserver({
+      logLine: (domid, at, text) => {
+        const name = this.builder.nameOf(domid);
+        this.options.onLog?.({ domain: name, at, text: this.translator.translate(text) });
+      },
+    });
+  }
+
+  /** One message to or from xenstored: request, transaction, length and checksum. */
+  private traceStore(domid: number, type: number, words: readonly number[]): void {
+    const [request, transaction, ...payload] = words;
+    const bytes = new Uint8Array(Uint32Array.from(payload).buffer);
+    this.hypervisor.trace.xenstore(domid, type, request, transaction, bytes);
+  }
+
+  private takeStoreEvents(): void {
+    for (const { path: changed, token } of this.xenstore.takeEvents()) {
+      if (token === READY_TOKEN) this.builder.noteReady(changed, this.now);
+      else if (token === EXEC_TOKEN) this.pollExecutions();
+      else this.attachments.onStateChange(token);
+    }
+  }
+
+  private pollExecutions(): void {
+    for (const execution of this.executions) {
+      if (execution.status === null) pollExecution(this.xenstore, execution);
+    }
+  }
+
+  private runUntil(done: () => boolean, limitNs: number, death: Hindrance, problem: () => string): void {
+    const deadline = this.now + limitNs;
+    while (!done()) {
+      const report = death();
+      if (report !== null) throw new MachineError("death", report);
+      if (this.hypervisor.nextAt() > deadline || !this.step()) throw new MachineError("stuck", problem());
+    }
+  }
+
+  /** What the first of the domains died of, or null while all live. */
+  private deathReport(domids: readonly number[]): string | null {
+    for (const domid of domids) {
+      const domain = this.hypervisor.state.domains[domid];
+      if (domain === undefined || domain.state === "running") continue;
+      const reason = domain.report === null ? "shut down" : this.translator.translate(domain.report);
+      return `domain ${domain.name} is gone: ${reason}`;
+    }
+    return null;
+  }
+
+  private pendingDisks(): Attachment[] {
+    return this.attachments.list.filter(({ phase }) => phase === "attaching" || phase === "hotplugged");
+  }
+
+  private bootProblems(): string[] {
+    const domains = this.builder.list().filter(({ readyAt }) => readyAt === null);
+    const disks = this.pendingDisks();
+    return [
+      ...domains.map(({ name }) => `${name} has not started its programs`),
+      ...disks.map(({ vbd, ladder }) => {
+        const state = (end: string) => ladder.filter((step) => step.end === end).at(-1)?.state ?? 0;
+        return `${vbd.name} of domain ${vbd.frontDomid} is in states front ${state("front")}, back ${state("back")}`;
+      }),
+    ];
+  }
+
+  private chooseVdev(domid: number, spec: string, parsed: DiskSpec): number {
+    if (parsed.vdev !== null) {
+      const vdev = vbd_number(parsed.vdev);
+      if (vdev === null) throw errorDiskSpec(spec, `"${parsed.vdev}" is no device name; xvda to xvdz are`);
+      if (this.attachments.find(domid, vdev) !== undefined) throw errorVdevTaken(parsed.vdev, spec);
+      return vdev;
+    }
+    for (let letter = 0; ; letter++) {
+      const vdev = vbd_number(`xvd${String.fromCharCode(97 + letter)}`);
+      if (vdev === null) throw errorDiskSpec(spec, "all device names are taken; name one with vdev=");
+      if (this.attachments.find(domid, vdev) === undefined) return vdev;
+    }
+  }
+
+  private backendOf(spec: DiskSpec): number {
+    if (spec.backend === null) return 0;
+    return /^\d+$/.test(spec.backend) ? Number(spec.backend) : this.domain(spec.backend).domid;
+  }
+
+  private attachment(name: string, vdev: string): Attachment {
+    const { domid } = this.domain(name);
+    const number = vbd_number(vdev);
+    const found = number === null ? undefined : this.attachments.find(domid, number);
+    if (found !== undefined) return found;
+    const known = this.attachments.list.filter(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === domid);
+    throw errorNoDisk(
+      vdev,
+      known.map(({ vbd }) => vbd.name),
+    );
+  }
+
+  private closeDisk(index: number): void {
+    this.disks.get(index)?.close();
+    this.disks.delete(index);
+  }
+
+  private record(kind: string, data: string): void {
+    this.hypervisor.input(kind, data);
+  }
+}
+
+/** The cost table of a configuration. Throws UserError. */
+function costsOf(config: MachineConfig): CostTable {
+  const { preset, ...changes } = config.costs;
+  try {
+    return costTable(preset, changes as Record<string, number>);
+  } catch (error) {
+    throw errorMachineFile("(configuration)", "costs", (error as Error).message);
+  }
+}
+
+async function createEngine(options: MachineOptions, frames: number): Promise<Engine> {
+  const name = options.engine ?? "quickjs";
+  if (name === "v8") return createV8Engine(frames);
+  if (name !== "quickjs") throw errorEngine(name);
+  const heaps = options.config.domains.reduce((sum, { heapBytes }) => sum + heapBytes, 0);
+  return createQuickJSEngine(frames, heaps);
+}

@@ -1,0 +1,123 @@
+/**
+ * The disks that are attached, and where each of them is on its way: what `xl` and its hotplug scripts do between a domain and xenstore.
+ *
+ *   attaching ── back end in InitWait, device there ──► hotplugged ── both Connected ──► connected
+ *   detaching ── back end Closed ──► directories removed, host disk taken away ──► gone
+ *
+ * Everything is driven by watch events between slices, so the machine's trace alone decides when what happens.
+ */
+import type { HostDisk } from "../disks/disk";
+import type { Hypervisor } from "../hypervisor/hypervisor";
+import type { HostConnection } from "../xenstored/host-connection";
+import type { DiskSpec } from "./disk-spec";
+import { type Vbd, backPath, createVbd, frontPath, hotplugConnect, readState, removeVbd, requestDetach } from "./vbd";
+
+export type AttachmentPhase = "attaching" | "hotplugged" | "connected" | "detaching" | "gone";
+
+/** One step of a connection: an end and the XenbusState that it reached. */
+export interface StateStep {
+  readonly at: number;
+  readonly end: "front" | "back";
+  readonly state: number;
+}
+
+/** One attached disk; plain data. */
+export interface Attachment {
+  readonly vbd: Vbd;
+  /** Index of the host disk in the hypervisor. */
+  readonly diskIndex: number;
+  /** What the disk is on the host: a file name, or "ram", "null". */
+  readonly source: string;
+  readonly spec: DiskSpec;
+  phase: AttachmentPhase;
+  readonly ladder: StateStep[];
+}
+
+/** XenbusState numbers. */
+const INIT_WAIT = 2;
+const CONNECTED = 4;
+const CLOSED = 6;
+
+/** Virtual time that dom0's host-disk driver gets to make a device of a new disk before the hotplug script names it, ns. */
+const HOTPLUG_DELAY_NS = 2_000_000;
+/** How often the script looks whether it is time, ns. */
+const EVENT_HOTPLUG = "toolstack-hotplug";
+
+/** All attachments of a machine. */
+export class Attachments {
+  constructor(
+    private readonly hypervisor: Hypervisor,
+    private readonly store: HostConnection,
+    /** Plain state, part of the machine's. */
+    readonly list: Attachment[],
+  ) {
+    hypervisor.on(EVENT_HOTPLUG, (event) => this.hotplug(this.list[event.arg]));
+  }
+
+  /** Makes host disk and directories; the drivers do the rest. */
+  attach(vbd: Vbd, spec: DiskSpec, disk: HostDisk, source: string): Attachment {
+    const diskIndex = this.hypervisor.addDisk(disk);
+    const attachment: Attachment = { vbd, diskIndex, source, spec, phase: "attaching", ladder: [] };
+    this.list.push(attachment);
+    createVbd(this.store, vbd, spec, source);
+    const token = String(this.list.length - 1);
+    this.store.watch(`${frontPath(vbd)}/state`, `${token} front`);
+    this.store.watch(`${backPath(vbd)}/state`, `${token} back`);
+    return attachment;
+  }
+
+  /** Asks the drivers to let go; `phase` becomes "gone" when they have. */
+  detach(attachment: Attachment): void {
+    attachment.phase = "detaching";
+    requestDetach(this.store, attachment.vbd);
+    this.advance(attachment);
+  }
+
+  /** Takes the disk away whatever the drivers say: what libxl does with --force, and after a domain's death. */
+  drop(attachment: Attachment): void {
+    if (attachment.phase === "gone") return;
+    const token = String(this.list.indexOf(attachment));
+    this.store.unwatch(`${frontPath(attachment.vbd)}/state`, `${token} front`);
+    this.store.unwatch(`${backPath(attachment.vbd)}/state`, `${token} back`);
+    attachment.phase = "gone";
+    removeVbd(this.store, attachment.vbd);
+    this.hypervisor.removeDisk(attachment.diskIndex);
+  }
+
+  /** The live attachment of a device, or undefined. */
+  find(frontDomid: number, vdev: number): Attachment | undefined {
+    return this.list.find(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === frontDomid && vbd.vdev === vdev);
+  }
+
+  /** A watch event on one of the state nodes. */
+  onStateChange(token: string): void {
+    const [index, end] = token.split(" ");
+    const attachment = this.list[Number(index)];
+    if (attachment.phase === "gone") return;
+    const path = end === "front" ? frontPath(attachment.vbd) : backPath(attachment.vbd);
+    const state = readState(this.store, path);
+    const last = attachment.ladder.filter((step) => step.end === end).at(-1)?.state;
+    if (state !== last) {
+      attachment.ladder.push({ at: this.hypervisor.now, end: end as "front" | "back", state });
+    }
+    this.advance(attachment);
+  }
+
+  private advance(attachment: Attachment): void {
+    const { vbd } = attachment;
+    const back = readState(this.store, backPath(vbd));
+    if (attachment.phase === "attaching" && back === INIT_WAIT) {
+      const index = this.list.indexOf(attachment);
+      attachment.phase = "hotplugged";
+      this.hypervisor.queue(this.hypervisor.now + HOTPLUG_DELAY_NS, EVENT_HOTPLUG, vbd.backDomid, index);
+    }
+    const connected = back === CONNECTED && readState(this.store, frontPath(vbd)) === CONNECTED;
+    if (attachment.phase === "hotplugged" && connected) attachment.phase = "connected";
+    if (attachment.phase === "detaching" && back === CLOSED) this.drop(attachment);
+  }
+
+  private hotplug(attachment: Attachment): void {
+    if (attachment.phase !== "hotplugged") return;
+    hotplugConnect(this.store, attachment.vbd, attachment.diskIndex);
+  }
+}

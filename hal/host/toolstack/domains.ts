@@ -1,0 +1,156 @@
+/**
+ * Building domains: hypervisor domain, engine, xenstore home and console in one step, and taking them down again.
+ */
+import { CONSOLE_PFN, STORE_PFN } from "../hypervisor/domain-layout";
+import type { Engine } from "../engines/engine";
+import { errorCommandLineTooLong, errorNoModule } from "../errors";
+import type { Hypervisor } from "../hypervisor/hypervisor";
+import type { XenConsoled } from "../console/console";
+import type { Flavour } from "../image/format";
+import type { Image } from "../image/image";
+import type { HostConnection } from "../xenstored/host-connection";
+import type { XenStored } from "../xenstored/xenstored";
+import { execPath, readyPath } from "./executions";
+import type { DomainConfig } from "./machine-file";
+
+/** What start_info has room for, without the zero at the end. */
+const COMMAND_LINE_BYTES_MAX = 1023;
+/** Native stack of a guest, bytes; safe on the main thread. */
+const STACK_BYTES = 256 << 10;
+/** Interrupt checks of one entry; about a second of looping. */
+const FUEL = 4000;
+
+/** A domain as the toolstack knows it; plain data. */
+export interface MachineDomain {
+  readonly domid: number;
+  readonly name: string;
+  readonly createdAt: number;
+  /** Virtual time at which it took programs; null until then. */
+  readonly readyAt: number | null;
+  /** All that it wrote to its console. */
+  readonly console: string;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+export interface DomainBuilderParts {
+  readonly hypervisor: Hypervisor;
+  readonly engine: Engine;
+  readonly image: Image;
+  readonly flavour: Flavour;
+  readonly xenstored: XenStored;
+  readonly consoled: XenConsoled;
+  readonly store: HostConnection;
+}
+
+export class DomainBuilder {
+  private readonly domains: Mutable<MachineDomain>[] = [];
+
+  constructor(private readonly parts: DomainBuilderParts) {}
+
+  /** Domains that exist, by domid. */
+  list(): readonly MachineDomain[] {
+    return this.domains;
+  }
+
+  nameOf(domid: number): string {
+    return this.domains.find((domain) => domain.domid === domid)?.name ?? `domain ${domid}`;
+  }
+
+  /** Builds a domain and lets it run; the first one is dom0. Throws UserError. */
+  create(config: DomainConfig): MachineDomain {
+    const { hypervisor } = this.parts;
+    const commandLine = this.commandLine(config);
+    const privileged = this.domains.length === 0 && hypervisor.state.nextDomid === 1;
+    const state = hypervisor.createDomain({
+      ...(privileged ? { domid: 0 } : {}),
+      name: config.name,
+      pages: config.memoryBytes / 4096,
+      vcpus: config.vcpus,
+      commandLine,
+      privileged,
+    });
+    const domain = { domid: state.domid, name: config.name, createdAt: hypervisor.now, readyAt: null, console: "" };
+    this.domains.push(domain);
+    this.writeHome(domain, config);
+    this.parts.xenstored.introduce(state.domid, state.firstFrame + STORE_PFN);
+    this.parts.consoled.introduce(state.domid, state.firstFrame + CONSOLE_PFN);
+    hypervisor.attach(state.domid, this.engineDomain(state, config));
+    return domain;
+  }
+
+  /** Forgets a domain that was destroyed. */
+  remove(domid: number): void {
+    const index = this.domains.findIndex((domain) => domain.domid === domid);
+    if (index >= 0) this.domains.splice(index, 1);
+    this.parts.store.rm(`/local/domain/${domid}`);
+    this.parts.xenstored.release(domid);
+    this.parts.consoled.release(domid);
+  }
+
+  /** A watch on one of the ready nodes fired. */
+  noteReady(path: string, at: number): void {
+    const domain = this.domains.find(({ domid }) => readyPath(domid) === path);
+    if (domain === undefined || domain.readyAt !== null || this.parts.store.read(path) === null) return;
+    domain.readyAt = at;
+  }
+
+  /** Console output that the console daemon took from a domain. */
+  addConsole(domid: number, bytes: Uint8Array): void {
+    const domain = this.domains.find((candidate) => candidate.domid === domid);
+    if (domain !== undefined) domain.console += Buffer.from(bytes).toString("latin1");
+  }
+
+  private commandLine(config: DomainConfig): string {
+    const known = this.parts.image.list("modules");
+    for (const name of config.modules) if (!known.includes(name)) throw errorNoModule(name, known);
+    const modules = config.modules.length === 0 ? "" : `modules=${config.modules.join(",")}`;
+    const line = `${modules} ${config.cmdline}`.trim();
+    const length = Buffer.byteLength(line);
+    if (length > COMMAND_LINE_BYTES_MAX) throw errorCommandLineTooLong(config.name, length, COMMAND_LINE_BYTES_MAX);
+    return line;
+  }
+
+  /** The domain's part of xenstore, as libxl lays it out. */
+  private writeHome(domain: MachineDomain, config: DomainConfig): void {
+    const { domid, name } = domain;
+    const home = `/local/domain/${domid}`;
+    const own = [`n${domid}`];
+    this.parts.store.transaction((inside) => {
+      inside.mkdir(home);
+      inside.setPerms(home, ["n0", `r${domid}`]);
+      inside.write(`${home}/name`, name);
+      inside.write(`${home}/domid`, String(domid));
+      inside.write(`${home}/memory/target`, String(config.memoryBytes / 1024));
+      for (let vcpu = 0; vcpu < config.vcpus; vcpu++) inside.write(`${home}/cpu/${vcpu}/availability`, "online");
+      for (const directory of ["device", "control", "control/shutdown", execPath(domid), "error", "data"]) {
+        const path = directory.startsWith("/") ? directory : `${home}/${directory}`;
+        inside.mkdir(path);
+        inside.setPerms(path, directory === "device" ? ["n0", `r${domid}`] : own);
+      }
+    });
+  }
+
+  private engineDomain(state: ReturnType<Hypervisor["createDomain"]>, config: DomainConfig) {
+    const { hypervisor, engine, image, flavour } = this.parts;
+    const { domid } = state;
+    return engine.createDomain({
+      slot: domid,
+      domid,
+      mfnBase: state.firstFrame,
+      pages: state.pageCount,
+      controlMfn: state.controlFrame,
+      limits: { heap: config.heapBytes, stack: STACK_BYTES, fuel: FUEL },
+      kernel: image.kernel(flavour),
+      bundle: (kind, name) => image.bundle(kind, name, flavour),
+      manifest: (kind, name) => {
+        const entry = image.bundleManifest(kind, name);
+        return entry === null ? null : JSON.stringify(entry);
+      },
+      list: (kind) => image.list(kind),
+      hypercall: (op, a0, a1, a2) => hypervisor.hypercall(domid, hypervisor.currentVcpu(domid), op, a0, a1, a2),
+      mayAccess: (mfn) => hypervisor.mayAccess(domid, mfn),
+      isDying: () => hypervisor.isDying(domid),
+    });
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * What the toolstack writes into xenstore for one virtual disk, in libxl's order (`xl block-attach`, `xl block-detach`, the hotplug script).
+ *
+ *   create ─► back end in InitWait ─► hotplug script writes physical-device ─► the two drivers connect
+ *   detach ─► online 0, state Closing ─► front Closed ─► back Closed ─► directories removed
+ *
+ * Values that a guest can write are read as strings and compared, never used as paths or numbers of ours.
+ */
+import type { HostConnection, HostOperations } from "../xenstored/host-connection";
+import type { DiskSpec } from "./disk-spec";
+
+/** Block major of host disks in dom0, and minors of one disk. */
+export const HOSTDISK_MAJOR = 240;
+export const HOSTDISK_MINORS = 16;
+
+/** Number and name of a virtual device. */
+export interface VbdName {
+  /** 51712 for xvda. */
+  readonly vdev: number;
+  /** xvda. */
+  readonly name: string;
+}
+
+/** One virtual disk between two domains. */
+export interface Vbd extends VbdName {
+  readonly frontDomid: number;
+  readonly backDomid: number;
+}
+
+export function frontPath(vbd: Vbd): string {
+  return `/local/domain/${vbd.frontDomid}/device/vbd/${vbd.vdev}`;
+}
+
+export function backPath(vbd: Vbd): string {
+  return `/local/domain/${vbd.backDomid}/backend/vbd/${vbd.frontDomid}/${vbd.vdev}`;
+}
+
+function libxlPath(vbd: Vbd): string {
+  return `/libxl/${vbd.frontDomid}/device/vbd/${vbd.vdev}`;
+}
+
+function frontEntries(vbd: Vbd, spec: DiskSpec): [string, string][] {
+  return [
+    ["backend", backPath(vbd)],
+    ["backend-id", String(vbd.backDomid)],
+    ["state", "1"],
+    ["virtual-device", String(vbd.vdev)],
+    ["device-type", spec.devtype],
+    ["trusted", spec.trusted ? "1" : "0"],
+    ["protocol", "x86_64-abi"],
+  ];
+}
+
+function backEntries(vbd: Vbd, spec: DiskSpec, params: string): [string, string][] {
+  return [
+    ["frontend", frontPath(vbd)],
+    ["params", params],
+    ["script", spec.script ?? "/etc/xen/scripts/block"],
+    ["frontend-id", String(vbd.frontDomid)],
+    ["online", "1"],
+    ["removable", spec.removable ? "1" : "0"],
+    ["bootable", "1"],
+    ["state", "1"],
+    ["dev", vbd.name],
+    ["type", "phy"],
+    ["mode", spec.access],
+    ["device-type", spec.devtype],
+    ["discard-enable", spec.discard === false ? "0" : "1"],
+    ["specification", "xen"],
+    ...(spec.directIoSafe ? ([["direct-io-safe", "1"]] as [string, string][]) : []),
+  ];
+}
+
+/** Removes what is at `path`, makes it anew with these permissions and fills it. */
+function writeDirectory(store: HostOperations, path: string, permissions: string[], entries: [string, string][]): void {
+  store.rm(path);
+  store.mkdir(path);
+  store.setPerms(path, permissions);
+  for (const [key, value] of entries) {
+    store.write(`${path}/${key}`, value);
+    store.setPerms(`${path}/${key}`, permissions);
+  }
+}
+
+/** Writes both directories and the private copy in one transaction. `params` is what the disk is called on the host. */
+export function createVbd(store: HostConnection, vbd: Vbd, spec: DiskSpec, params: string): void {
+  const back = backEntries(vbd, spec, params);
+  store.transaction((inside) => {
+    const copy = libxlPath(vbd);
+    const links: [string, string][] = [
+      ["frontend", frontPath(vbd)],
+      ["backend", backPath(vbd)],
+    ];
+    inside.rm(copy);
+    for (const [key, value] of links) inside.write(`${copy}/${key}`, value);
+    const frontPermissions = [`n${vbd.frontDomid}`, `r${vbd.backDomid}`];
+    writeDirectory(inside, frontPath(vbd), frontPermissions, frontEntries(vbd, spec));
+    writeDirectory(inside, backPath(vbd), [`n${vbd.backDomid}`, `r${vbd.frontDomid}`], back);
+    for (const [key, value] of back.filter(([key]) => key !== "frontend")) inside.write(`${copy}/${key}`, value);
+  });
+}
+
+/** What the hotplug script writes once host disk `index` is there: MAJOR:MINOR in hex, then that it is connected. */
+export function hotplugConnect(store: HostOperations, vbd: Vbd, index: number): void {
+  const minor = index * HOSTDISK_MINORS;
+  const path = backPath(vbd);
+  store.write(`${path}/node`, `/dev/hostdisk${index}`);
+  store.write(`${path}/physical-device`, `${HOSTDISK_MAJOR.toString(16)}:${minor.toString(16)}`);
+  store.write(`${path}/physical-device-path`, `/dev/hostdisk${index}`);
+  store.write(`${path}/hotplug-status`, "connected");
+}
+
+/** The XenbusState of one end: 0 when there is none to read. */
+export function readState(store: HostOperations, path: string): number {
+  const text = store.read(`${path}/state`);
+  return text !== null && /^[0-8]$/.test(text) ? Number(text) : 0;
+}
+
+/** Asks both ends to close. */
+export function requestDetach(store: HostConnection, vbd: Vbd): void {
+  store.transaction((inside) => {
+    const path = backPath(vbd);
+    inside.write(`${path}/online`, "0");
+    if (readState(inside, path) !== 6) inside.write(`${path}/state`, "5");
+  });
+}
+
+/** Removes all that was written for the disk. */
+export function removeVbd(store: HostConnection, vbd: Vbd): void {
+  store.transaction((inside) => {
+    inside.rm(frontPath(vbd));
+    inside.rm(libxlPath(vbd));
+    inside.rm(backPath(vbd));
+  });
+}
