@@ -6,7 +6,8 @@
  *
  * The hypervisor reads and writes the page during a hypercall; nobody else sees it, so plain loads and stores do.
  */
-import { __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op } from "../../hal/abi/xen";
+import { __HYPERVISOR_arch_7, __HYPERVISOR_event_channel_op, __HYPERVISOR_grant_table_op } from "../../hal/abi/xen";
+import type { Hal } from "../../hal/abi/hal";
 import { hal } from "../../hal/guest/hal";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { BUG_ON } from "xenolith/linux/kernel";
@@ -20,19 +21,22 @@ export const FRAME_LIST_WORD = 512;
 /** Frames that the frame list can hold (64 bits each). */
 export const FRAME_LIST_MAX = 256;
 
-let argument_page: page | null = null;
+/** The machine that the page was made for. */
+let made_for: Hal | null = null;
 let words: Uint32Array = new Uint32Array(0);
 let paddr = 0;
 let top = 0;
 
 /** Allocates the argument page. Called before the first hypercall that needs one; calling it again does nothing. */
 export function hypercall_init(): void {
-  if (argument_page !== null) return;
-  argument_page = alloc_page(0);
-  BUG_ON(argument_page === null);
-  const pfn = (argument_page as page).pfn;
+  if (made_for === hal) return;
+  const own = alloc_page(0);
+  BUG_ON(own === null);
+  const pfn = (own as page).pfn;
   words = hal.page(pfn);
   paddr = pfn * 4096;
+  top = 0;
+  made_for = hal;
 }
 
 export function HYPERVISOR_grant_table_op(cmd: number, address: number, count: number): number {
@@ -44,6 +48,11 @@ export function HYPERVISOR_event_channel_op(cmd: number, address: number): numbe
   return hal.hypercall(__HYPERVISOR_event_channel_op, cmd, address, 0);
 }
 EXPORT_SYMBOL(HYPERVISOR_event_channel_op);
+
+export function HYPERVISOR_hostdisk_op(op: number, a1: number, a2: number): number {
+  return hal.hypercall(__HYPERVISOR_arch_7, op, a1, a2);
+}
+EXPORT_SYMBOL(HYPERVISOR_hostdisk_op);
 
 export function hypercall_slot_get(): number {
   const slot = top;
