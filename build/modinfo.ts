@@ -80,15 +80,15 @@ function macro(name: string, args: readonly ts.Expression[], found: Collected): 
     const [param, description] = [textOf(args[0]), textOf(args[1])];
     if (param === null || description === null) return "both arguments must be string literals";
     found.descriptions.set(param, description);
-  } else if (name === "module_param_named") {
-    return parameter(args, found);
+  } else if (name === "module_param_named" || name === "module_param_cb") {
+    return parameter(name, args, found);
   }
   return null;
 }
 
-/** `module_param_named("name", variable, "type", 0o444)`. */
-function parameter(args: readonly ts.Expression[], found: Collected): string | null {
-  const [name, type] = [textOf(args[0]), textOf(args[2])];
+/** `module_param_named("name", variable, "type", 0o444)` or `module_param_cb("name", operations, variable, 0o444)`, which has no type. */
+function parameter(macroName: string, args: readonly ts.Expression[], found: Collected): string | null {
+  const [name, type] = [textOf(args[0]), macroName === "module_param_cb" ? "" : textOf(args[2])];
   if (name === null || type === null) return "name and type must be string literals";
   if (found.params.some((param) => param.name === name)) return `the parameter ${name} is declared twice`;
   const perm = args[3];

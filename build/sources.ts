@@ -18,16 +18,17 @@ export function kernelUnit(root: string): Unit {
 }
 
 /**
- * The units of a folder: each `NAME.ts` is one, and each sub-folder is one that is made of all files in it, as a Kbuild line
- * `xen-blkback-y := blkback.o xenbus.o` would have it.
+ * The units of a folder: each `NAME.ts` is one. A module may also be a sub-folder: it is made of all files in it, as a Kbuild line
+ * `xen-blkback-y := blkback.o xenbus.o` would have it. Sub-folders of programs hold what programs share.
  */
 export function unitsIn(folder: string, kind: "modules" | "programs"): Unit[] {
   if (!fs.existsSync(folder)) return [];
   const units: Unit[] = [];
   for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
     const full = path.join(folder, entry.name);
-    if (entry.isDirectory()) units.push({ kind, name: entry.name, entries: sourceFiles(full) });
-    else if (isSource(entry.name)) units.push({ kind, name: path.basename(entry.name, ".ts"), entries: [full] });
+    if (entry.isDirectory()) {
+      if (kind === "modules") units.push({ kind, name: entry.name, entries: sourceFiles(full) });
+    } else if (isSource(entry.name)) units.push({ kind, name: path.basename(entry.name, ".ts"), entries: [full] });
   }
   return units.filter((unit) => unit.entries.length > 0).sort((a, b) => compareText(a.name, b.name));
 }

@@ -6,5 +6,6 @@ export function setup(): void {
   if (process.env.XENOLITH_SKIP_BUILD === "1") return;
   const script = path.join(import.meta.dirname, "build.mjs");
   const { status } = spawnSync(process.execPath, [script], { stdio: ["ignore", "inherit", "inherit"] });
-  if (status !== 0) throw new Error("the build failed; its errors are above (XENOLITH_SKIP_BUILD=1 runs tests without it)");
+  if (status !== 0)
+    throw new Error("the build failed; its errors are above (XENOLITH_SKIP_BUILD=1 runs tests without it)");
 }

@@ -5,14 +5,17 @@ import { type Check, descendants, findingAt, isHost } from "./project";
 const CONTAINERS = new Set(["Map", "Set", "WeakMap", "WeakSet", "Array"]);
 const READONLY = /^(Readonly|ReadonlyMap|ReadonlySet|ReadonlyArray)\b|^readonly\b/;
 
-/** State lives in an object that somebody made and can throw away, never in a module. */
+/**
+ * State lives in an object that somebody made and can throw away, never in a module. What is computed once and never changes says so in a comment
+ * that begins with `tidy: memo`.
+ */
 export const moduleState: Check = {
   name: "module-state",
   *run(project) {
     for (const source of project.sources) {
       if (!isHost(project.pathOf(source))) continue;
       for (const statement of source.statements) {
-        if (!ts.isVariableStatement(statement)) continue;
+        if (!ts.isVariableStatement(statement) || isMemo(source, statement)) continue;
         const isConst = (statement.declarationList.flags & ts.NodeFlags.Const) !== 0;
         for (const variable of statement.declarationList.declarations) {
           if (isConst && !isEmptyContainer(variable)) continue;
@@ -27,6 +30,10 @@ export const moduleState: Check = {
     }
   },
 };
+
+function isMemo(source: ts.SourceFile, statement: ts.Statement): boolean {
+  return /^[ /*]*tidy: memo\b/m.test(source.text.slice(statement.getFullStart(), statement.getStart(source)));
+}
 
 /** Something that is of no use unless it is changed later. */
 function isEmptyContainer(variable: ts.VariableDeclaration): boolean {

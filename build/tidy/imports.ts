@@ -1,7 +1,7 @@
 /** Who may import whom, and what an import or export may look like. */
 import { isBuiltin } from "node:module";
 import ts from "typescript";
-import { type Check, type Finding, type Project, descendants, findingAt, isHost } from "./project";
+import { type Check, type Finding, type Project, descendants, findingAt, isGuest, isHost } from "./project";
 
 /** One import, export-from or dynamic import. */
 export interface Edge {
@@ -165,12 +165,13 @@ function packageProblem(zone: Zone, edge: Edge, packages: Packages): string | nu
   return declared.has(name) || edge.typeOnly ? null : `${name} is not in package.json's dependencies`;
 }
 
-/** Code imports headers by the package's name, so that the line greps as Linux and the linker sees it; headers may be short. */
+/** Guest code imports headers by the package's name, so that the line greps as Linux and the linker sees it; headers may be short. */
 export const headerNames: Check = {
   name: "header-names",
   *run(project) {
     for (const source of project.sources) {
-      if (project.pathOf(source).startsWith(HEADERS)) continue;
+      const file = project.pathOf(source);
+      if (!isGuest(file) || file.startsWith(HEADERS)) continue;
       for (const { specifier, to, node } of edgesOf(project, source)) {
         if (!to?.startsWith(HEADERS) || !specifier.startsWith(".")) continue;
         const name = to.slice(HEADERS.length).replace(/\.ts$/, "");

@@ -106,6 +106,18 @@ it("buildImage: a folder is one module made of all its files", async () => {
   expect(lines).toEqual(["a\n", "b\n"]);
 });
 
+it("buildImage: sub-folders of programs hold what programs share", async () => {
+  const root = project({
+    "images/programs/lib/help.ts": "export function help(): number { return 7; }",
+    "images/programs/true.ts": `import { help } from "./lib/help"; export function main(): number { return help(); }`,
+  });
+  const image = readImage((await buildImage({ root })).bytes);
+  expect(image.list("programs")).toEqual(["true"]);
+  const exports = {} as { main: () => number };
+  run(image.bundle("programs", "true", "release")?.code ?? "")(() => undefined, exports);
+  expect(exports.main()).toBe(7);
+});
+
 it("buildImage: a module that needs another module's symbol depends on it", async () => {
   const root = project({
     "kernel/include/linux/brd.ts": "export declare function brd_lookup(index: number): number;",

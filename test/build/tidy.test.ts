@@ -280,7 +280,7 @@ const FIXTURES: readonly Fixture[] = [
     ],
     good: {
       "hal/host/a.ts":
-        "const NONE: readonly string[] = [];\nconst KEYS = new Map([[1, 2]]);\nexport const f = () => [NONE, KEYS];",
+        "// tidy: memo, of a file that never changes\nlet text: string | null = null;\nexport const g = () => (text ??= '');\nconst NONE: readonly string[] = [];\nconst KEYS = new Map([[1, 2]]);\nexport const f = () => [NONE, KEYS];",
       "kernel/a.ts": "let count = 0;\nexport const f = () => count++;",
     },
   },

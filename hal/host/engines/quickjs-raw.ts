@@ -73,6 +73,7 @@ const WASM_PAGES_LIMIT = 32768;
 /** Words of a JSObject and of a JSArrayBuffer that the search for `free_func` looks at. */
 const SEARCH_WORDS = 16;
 
+// tidy: memo, of code that never changes
 let compiledModule: Promise<WebAssembly.Module> | null = null;
 
 /** The engine's WebAssembly code, compiled once per process: it is immutable and shared by all machines. */

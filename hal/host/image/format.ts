@@ -38,10 +38,10 @@ export interface ImageFile {
   readonly sha256: string;
 }
 
-/** One `module_param_named` of a module. */
+/** One parameter of a module. */
 export interface ModuleParameter {
   readonly name: string;
-  /** Linux's type name: `uint`, `bool`, `charp`... */
+  /** Linux's type name: `uint`, `bool`, `charp`...; empty for a parameter with its own parser. */
   readonly type: string;
   /** Mode of the file below /sys/module. */
   readonly perm: number;
