@@ -10,7 +10,7 @@ import { CONTROL_ALIAS_EPOCH } from "../../abi/control";
 import type { Context } from "./context";
 import { FRAME_SHIFT, FRAME_SIZE } from "./memory";
 import type { DomainState, FrameTable } from "./state";
-import { FRAME_FREE, FRAME_ORPHAN } from "./state";
+import { FRAME_FREE, FRAME_ORPHAN, FRAME_XEN } from "./state";
 
 /** Byte offset of a frame in the memory's views. */
 export function frameOffset(context: Context, frame: number): number {
@@ -27,6 +27,11 @@ function findRun(frames: FrameTable, count: number): number {
     start += length + 1;
   }
   return -1;
+}
+
+/** The highest free frame, or -1: single frames come from the other end, so that they do not break the runs up. */
+function findLast(frames: FrameTable): number {
+  return frames.owner.lastIndexOf(FRAME_FREE);
 }
 
 /** Tells `domain` to forget its views of frames in the run; they are about to mean something else. */
@@ -51,7 +56,7 @@ function dropAliases(context: Context, domain: DomainState, first: number, count
  */
 export function allocateFrames(context: Context, owner: number, count: number): number {
   const { frames, domains } = context.state;
-  const first = findRun(frames, count);
+  const first = owner === FRAME_XEN && count === 1 ? findLast(frames) : findRun(frames, count);
   if (first < 0) return -1;
   for (const domain of domains) if (domain !== undefined) dropAliases(context, domain, first, count);
   frames.owner.fill(owner, first, first + count);

@@ -259,7 +259,7 @@ export class Hypervisor {
   /** Runs what is earliest: one event, timer or slice. False when there is nothing, ever, without input from outside. */
   step(): boolean {
     this.requireBetweenSlices("step");
-    return step(this.context);
+    return step(this.context, Infinity);
   }
 
   /** Virtual time of what `step` would run; Infinity when there is nothing. */
@@ -279,15 +279,15 @@ export class Hypervisor {
    * `done` was reached.
    */
   runUntil(done: () => boolean, deadlineNs = Infinity): boolean {
-    while (!done()) {
-      if (this.nextAt() > deadlineNs || !this.step()) return false;
-    }
+    this.requireBetweenSlices("runUntil");
+    while (!done()) if (!step(this.context, deadlineNs)) return false;
     return true;
   }
 
   /** Runs all that happens up to and at virtual time `at`, and sets the machine's time to it. */
   runTo(at: number): void {
-    while (this.nextAt() <= at) this.step();
+    this.requireBetweenSlices("runTo");
+    while (step(this.context, at));
     this.state.now = Math.max(this.state.now, at);
   }
 

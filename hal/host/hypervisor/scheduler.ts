@@ -214,11 +214,11 @@ function chosen(context: Context, best: Selection): void {
   best.index = choice.index;
 }
 
-/** Runs the earliest candidate; false when there is none. Called between slices only. */
-export function step(context: Context): boolean {
+/** Runs the earliest candidate; false when there is none up to `deadline`. Called between slices only. */
+export function step(context: Context, deadline: number): boolean {
   const best = context.selection;
   select(context, best);
-  if (best.at === Infinity) return false;
+  if (best.at === Infinity || best.at > deadline) return false;
   chosen(context, best);
   context.state.now = Math.max(context.state.now, best.at);
   dispatch(context, best.kind, best.index, best.at);
