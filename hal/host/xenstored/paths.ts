@@ -15,11 +15,13 @@ export function domainPath(domid: number): string {
 
 /**
  * The canonical form of a path that a client of `domid` named, or null for one that breaks the rules: a character outside of `A-Za-z0-9-/_@`, an
- * empty component, a trailing slash, or one that is too long, as given or as an absolute path (facts 6.1).
+ * empty component, a trailing slash, the "@" of special names in front, or one that is too
+ * long, as given or as an absolute path (facts 6.1).
  */
 export function canonicalPath(given: string, domid: number): string | null {
   const absolute = given.startsWith("/");
-  if (given === "" || given.length > (absolute ? XENSTORE_ABS_PATH_MAX : XENSTORE_REL_PATH_MAX)) return null;
+  if (given === "" || given.startsWith("@")) return null;
+  if (given.length > (absolute ? XENSTORE_ABS_PATH_MAX : XENSTORE_REL_PATH_MAX)) return null;
   const path = absolute ? given : `${domainPath(domid)}/${given}`;
   if (path.length > XENSTORE_ABS_PATH_MAX || !ABSOLUTE.test(path)) return null;
   const home = HOME.exec(path);

@@ -86,10 +86,23 @@ export function clearIndices(memory: FrameMemory, mfn: number): void {
 }
 
 /** Request bytes that wait in the ring, or RING_BROKEN. */
-export function requestBytes(memory: FrameMemory, connection: XsConnection): number {
+function waitingRequestBytes(memory: FrameMemory, connection: XsConnection): number {
   const produced = readPageWord(memory, connection.mfn, XENSTORE_DOMAIN_INTERFACE_REQ_PROD);
   const count = (produced - connection.reqCons) >>> 0;
   return count > XENSTORE_RING_SIZE ? RING_BROKEN : count;
+}
+
+/** Reply bytes that the guest has not read, or RING_BROKEN. */
+function unreadReplyBytes(memory: FrameMemory, connection: XsConnection): number {
+  const consumed = readPageWord(memory, connection.mfn, XENSTORE_DOMAIN_INTERFACE_RSP_CONS);
+  const count = (connection.rspProd - consumed) >>> 0;
+  return count > XENSTORE_RING_SIZE ? RING_BROKEN : count;
+}
+
+/** Whether both of the guest's indices are possible. */
+export function isSound(memory: FrameMemory, connection: XsConnection): boolean {
+  const requests = waitingRequestBytes(memory, connection);
+  return requests !== RING_BROKEN && unreadReplyBytes(memory, connection) !== RING_BROKEN;
 }
 
 /** Takes up to `max` request bytes into `dst` at `offset`. Returns how many, or RING_BROKEN. */
@@ -100,7 +113,7 @@ export function takeRequestBytes(
   offset: number,
   max: number,
 ): number {
-  const count = Math.min(requestBytes(memory, connection), max);
+  const count = Math.min(waitingRequestBytes(memory, connection), max);
   if (count <= 0) return count;
   const ring = memory.base + connection.mfn * FRAME_SIZE + XENSTORE_DOMAIN_INTERFACE_REQ;
   for (let i = 0; i < count; i++) dst[offset + i] = memory.u8[ring + MASK_XENSTORE_IDX(connection.reqCons + i)];
@@ -111,9 +124,8 @@ export function takeRequestBytes(
 
 /** Puts bytes of `src` from `offset` on into the reply ring, as many as fit. Returns how many, or RING_BROKEN. */
 export function putReplyBytes(memory: FrameMemory, connection: XsConnection, src: Uint8Array, offset: number): number {
-  const consumed = readPageWord(memory, connection.mfn, XENSTORE_DOMAIN_INTERFACE_RSP_CONS);
-  const unread = (connection.rspProd - consumed) >>> 0;
-  if (unread > XENSTORE_RING_SIZE) return RING_BROKEN;
+  const unread = unreadReplyBytes(memory, connection);
+  if (unread === RING_BROKEN) return RING_BROKEN;
   const count = Math.min(XENSTORE_RING_SIZE - unread, src.length - offset);
   const ring = memory.base + connection.mfn * FRAME_SIZE + XENSTORE_DOMAIN_INTERFACE_RSP;
   for (let i = 0; i < count; i++) memory.u8[ring + MASK_XENSTORE_IDX(connection.rspProd + i)] = src[offset + i];

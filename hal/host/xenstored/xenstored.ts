@@ -39,7 +39,7 @@ import { isPrivileged } from "./permissions";
 import { recordOf } from "./recorder";
 import type { XsAnswer } from "./requests";
 import { changesTree, errorPayload, perform } from "./requests";
-import { RING_BROKEN, takeRequestBytes, wantsReconnect } from "./ring";
+import { isSound, RING_BROKEN, takeRequestBytes, wantsReconnect } from "./ring";
 import type { XsConnection, XsEvent, XsState } from "./state";
 import { createConnection, createXsState, SPECIAL_RELEASE } from "./state";
 import { findTransaction } from "./transactions";
@@ -102,9 +102,9 @@ export class XenStored {
 
   /** Bytes that wait for room in the domain's ring. */
   pendingOutput(domid: number): number {
-    const output = this.state.connections.get(domid)?.output ?? [];
-    const sent = this.state.connections.get(domid)?.outputSent ?? 0;
-    return output.reduce((sum, { bytes }) => sum + bytes.length, -sent);
+    const connection = this.state.connections.get(domid);
+    if (connection === undefined) return 0;
+    return connection.output.reduce((sum, { bytes }) => sum + bytes.length, 0) - connection.outputSent;
   }
 
   /** Whether the domain is introduced. */
@@ -171,7 +171,10 @@ export class XenStored {
   }
 
   private serve(connection: XsConnection): number {
-    if (wantsReconnect(this.context.env.memory(), connection.mfn)) resetConnection(this.context, connection);
+    const memory = this.context.env.memory();
+    if (wantsReconnect(memory, connection.mfn)) resetConnection(this.context, connection);
+    if (connection.parked !== 0) return 0;
+    if (!isSound(memory, connection)) parkConnection(this.context, connection, XENSTORE_ERROR_RINGIDX);
     flushOutput(this.context, connection);
     let count = 0;
     while (connection.parked === 0 && connection.outputReplies < REPLIES_MAX) {
