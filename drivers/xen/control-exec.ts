@@ -1,6 +1,7 @@
 /**
  * Programs on demand: the toolstack writes a command line into xenstore, this runs it and writes back how it ended. Output goes to the console.
  *
+ *   control/feature-exec      written here once programs can be run
  *   control/exec/<n>          written by the toolstack: the command line
  *   control/exec/<n>/status   written here: the exit status, once the program has ended and its output is in the console ring
  *
@@ -66,6 +67,7 @@ function* run_pending(): Sleeps<void> {
 }
 
 function* exec_thread(): Sleeps<number> {
+  yield* xenbus_printf(XBT_NIL, "control", "feature-exec", "%d", 1);
   for (;;) {
     yield* wait_event_interruptible(wq, () => changed);
     changed = false;

@@ -39,6 +39,18 @@ function usage(code: string, message: string): UserError {
   return new UserError(code, EXIT_USAGE, message);
 }
 
+export function errorAppend(word: string): UserError {
+  return usage("APPEND", `--append "${word}": write NAME=WORDS, such as domU=loglevel=7`);
+}
+
+export function errorBuildFolder(folder: string): UserError {
+  return usage("BUILD_FOLDER", `${folder}: holds no kernel/main.ts; name a source tree with --source`);
+}
+
+export function errorBuildSources(problems: string): UserError {
+  return usage("BUILD_SOURCES", problems);
+}
+
 export function errorCommandLineTooLong(domain: string, length: number, max: number): UserError {
   return usage(
     "COMMAND_LINE_TOO_LONG",
@@ -103,6 +115,24 @@ export function errorNoModule(name: string, known: readonly string[]): UserError
 
 export function errorNoProgram(name: string, known: readonly string[]): UserError {
   return usage("NO_PROGRAM", `the image has no program "${name}"${suggestion(name, known)}`);
+}
+
+export function errorNoWorkloadDisk(domain: string): UserError {
+  return usage(
+    "NO_WORKLOAD_DISK",
+    `${domain} has no disk for the workload; add --disk FILE, or run something with --exec`,
+  );
+}
+
+export function errorNullDisk(name: string): UserError {
+  return usage(
+    "NULL_DISK",
+    `${name} is a null disk, which keeps nothing that could be verified; use a file or ram:64M`,
+  );
+}
+
+export function errorReadonlyWorkload(name: string): UserError {
+  return usage("READONLY_WORKLOAD", `${name} is attached read-only; the workload writes: use access w, or --exec`);
 }
 
 export function errorVdevTaken(vdev: string, spec: string): UserError {

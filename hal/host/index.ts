@@ -16,12 +16,7 @@ export { createNullDisk } from "./disks/null";
 export { RamDisk } from "./disks/ram";
 export type { DiskOptions } from "./disks/options";
 export { type DiskSpec, parseDiskSpec } from "./toolstack/disk-spec";
-export {
-  type DomainConfig,
-  type MachineConfig,
-  parseMachineFile,
-  readMachineFile,
-} from "./toolstack/machine-file";
+export { type DomainConfig, type MachineConfig, parseMachineFile, readMachineFile } from "./toolstack/machine-file";
 export type { Attachment, AttachmentPhase, StateStep } from "./toolstack/attachments";
 export type { Counters } from "./toolstack/counters";
 export type { Ledger } from "./hypervisor/ledger";

@@ -57,6 +57,8 @@ export interface MachineOptions {
   readonly trace?: "hash" | "keep" | "off";
   /** Called with every line of a kernel log, `at` in virtual ns. */
   readonly onLog?: (line: LogLine) => void;
+  /** Called at each step of the boot, with its name: for bootcharts. */
+  readonly onPhase?: (name: string) => void;
   /** Folder that relative disk files are in; default the working directory. */
   readonly folder?: string;
 }
@@ -147,6 +149,11 @@ export class Machine {
     const machine = new Machine(options, await createEngine(options, frames));
     for (const domain of options.config.domains) machine.createDomain(domain);
     return machine;
+  }
+
+  /** SHA-256 that identifies the image. */
+  get imageId(): string {
+    return this.options.image.id;
   }
 
   // ---- domains
@@ -308,6 +315,18 @@ export class Machine {
     return this.attachments.list;
   }
 
+  /** The host disk behind an attachment. Throws RangeError when it was taken away. */
+  hostDisk(diskIndex: number): HostDisk {
+    const disk = this.disks.get(diskIndex);
+    if (disk === undefined) throw new RangeError(`host disk ${diskIndex} was taken away`);
+    return disk;
+  }
+
+  /** What the guest calls the device: xvda, whatever kind of number it was attached by. */
+  guestName(attachment: Attachment): string {
+    return vbd_identify(attachment.vbd.vdev)?.name ?? attachment.vbd.name;
+  }
+
   /** Tells dom0's driver that a host disk's size changed. */
   diskChanged(): void {
     this.record("disk-changed", "");
@@ -385,10 +404,20 @@ export class Machine {
 
   private takeStoreEvents(): void {
     for (const { path: changed, token } of this.xenstore.takeEvents()) {
-      if (token === READY_TOKEN) this.builder.noteReady(changed, this.now);
+      if (token === READY_TOKEN) this.noteReady(changed);
       else if (token === EXEC_TOKEN) this.pollExecutions();
-      else this.attachments.onStateChange(token);
+      else this.noteState(token);
     }
+  }
+
+  private noteReady(path: string): void {
+    const name = this.builder.noteReady(path, this.now);
+    if (name !== null) this.options.onPhase?.(`${name} takes programs`);
+  }
+
+  private noteState(token: string): void {
+    const step = this.attachments.onStateChange(token);
+    if (step !== null) this.options.onPhase?.(`${step.end} end in state ${step.state}`);
   }
 
   private pollExecutions(): void {

@@ -89,18 +89,18 @@ export class Attachments {
     return this.list.find(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === frontDomid && vbd.vdev === vdev);
   }
 
-  /** A watch event on one of the state nodes. */
-  onStateChange(token: string): void {
+  /** A watch event on one of the state nodes. Returns the step of the ladder that it was, or null. */
+  onStateChange(token: string): StateStep | null {
     const [index, end] = token.split(" ");
     const attachment = this.list[Number(index)];
-    if (attachment.phase === "gone") return;
+    if (attachment.phase === "gone") return null;
     const path = end === "front" ? frontPath(attachment.vbd) : backPath(attachment.vbd);
     const state = readState(this.store, path);
     const last = attachment.ladder.filter((step) => step.end === end).at(-1)?.state;
-    if (state !== last) {
-      attachment.ladder.push({ at: this.hypervisor.now, end: end as "front" | "back", state });
-    }
+    const step = state === last ? null : { at: this.hypervisor.now, end: end as "front" | "back", state };
+    if (step !== null) attachment.ladder.push(step);
     this.advance(attachment);
+    return step;
   }
 
   private advance(attachment: Attachment): void {

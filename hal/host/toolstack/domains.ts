@@ -88,11 +88,12 @@ export class DomainBuilder {
     this.parts.consoled.release(domid);
   }
 
-  /** A watch on one of the ready nodes fired. */
-  noteReady(path: string, at: number): void {
+  /** A watch on one of the ready nodes fired. Returns the name of the domain that has become ready, or null. */
+  noteReady(path: string, at: number): string | null {
     const domain = this.domains.find(({ domid }) => readyPath(domid) === path);
-    if (domain === undefined || domain.readyAt !== null || this.parts.store.read(path) === null) return;
+    if (domain === undefined || domain.readyAt !== null || this.parts.store.read(path) === null) return null;
     domain.readyAt = at;
+    return domain.name;
   }
 
   /** Console output that the console daemon took from a domain. */

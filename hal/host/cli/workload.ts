@@ -1,0 +1,30 @@
+/** The verified workload on the first disk of a domain, with the host's own look at that disk. */
+import * as fs from "node:fs";
+import { errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
+import type { Machine } from "../machine";
+import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "../toolstack/workload";
+
+/** Runs it. Throws UserError when the domain has no disk that could be verified. */
+export function runDiskWorkload(machine: Machine, domain: string, blocks: number, depth: number): WorkloadResult {
+  const { domid } = machine.domain(domain);
+  const attachment = machine
+    .attachedDisks()
+    .find(({ phase, vbd }) => phase === "connected" && vbd.frontDomid === domid);
+  if (attachment === undefined) throw errorNoWorkloadDisk(domain);
+  if (attachment.spec.access === "r") throw errorReadonlyWorkload(attachment.vbd.name);
+  if (attachment.spec.backing === "null") throw errorNullDisk(attachment.vbd.name);
+  const disk = machine.hostDisk(attachment.diskIndex);
+  const usable = Math.min(blocks, Math.floor((disk.info.sectors * 512) / BLOCK_BYTES));
+  const fromDisk = (offset: number, bytes: Uint8Array) => void disk.read(offset / 512, bytes);
+  const read = attachment.spec.backing === "file" ? fileReader(attachment.source) : fromDisk;
+  return runWorkload(machine, { domain, device: `/dev/${machine.guestName(attachment)}`, blocks: usable, depth, read });
+}
+
+/** Reads the file by its name, past the machine's own open file. */
+function fileReader(file: string): (offset: number, bytes: Uint8Array) => void {
+  return (offset, bytes) => {
+    const fd = fs.openSync(file, "r");
+    fs.readSync(fd, bytes, 0, bytes.length, offset);
+    fs.closeSync(fd);
+  };
+}
