@@ -96,7 +96,6 @@ const common_attrs: readonly device_attribute[] = [
   DEVICE_ATTR_RO("inflight", (dev, _attr, buf) =>
     sysfs_emit(buf, "%8u %8u\n", bdev_of(dev).bd_stats.in_flight[0], bdev_of(dev).bd_stats.in_flight[1]),
   ),
-  bdev_attr("dev", (bdev) => `${Math.floor(bdev.bd_device.devt / 0x100000)}:${bdev.bd_device.devt % 0x100000}`),
 ];
 
 /** Attributes of a whole disk. */

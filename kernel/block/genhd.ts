@@ -10,7 +10,7 @@ import { EINVAL } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { WARN_ON } from "xenolith/linux/kernel";
 import { pr_info } from "xenolith/linux/printk";
-import { KOBJ_ADD, KOBJ_CHANGE, KOBJ_REMOVE, kobject_uevent, kobject_uevent_env } from "xenolith/linux/kobject";
+import { KOBJ_ADD, KOBJ_CHANGE, kobject_uevent, kobject_uevent_env } from "xenolith/linux/kobject";
 import { dev_set_name, device_add, device_del, device_initialize, put_device } from "xenolith/linux/device";
 import { mutex_lock, mutex_unlock } from "xenolith/linux/mutex";
 import { wake_up_all } from "xenolith/linux/wait";
@@ -206,8 +206,6 @@ export function* del_gendisk(disk: gendisk): Sleeps<void> {
   mutex_unlock(disk.open_mutex);
   blk_unregister_queue(disk);
   block_unlink(disk);
-  kobject_uevent(disk.part0.bd_device.kobj, KOBJ_REMOVE);
-  disk.part0.bd_device.uevent_suppress = true;
   disk.state &= ~(1 << GD_ADDED);
   yield* device_del(disk.part0.bd_device);
   release_numbers(disk);

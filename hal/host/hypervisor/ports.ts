@@ -146,7 +146,11 @@ export function closePort(context: Context, domain: DomainState, port: number): 
   ports.count--;
   if (port === domain.storePort) domain.storePort = 0;
   if (port === domain.consolePort) domain.consolePort = 0;
-  if (port === domain.doorbell.port) domain.doorbell.port = 0;
+  if (port === domain.doorbell.port) {
+    domain.doorbell.port = 0;
+    // With nothing in flight the completion page is the guest's own again.
+    if (domain.doorbell.inFlight === 0) domain.doorbell.pfn = -1;
+  }
 }
 
 /** Closes all ports of a domain. */

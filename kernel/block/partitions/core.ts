@@ -1,5 +1,4 @@
 /** Partitions as devices: adding, dropping, and their files in /sys. */
-import { KOBJ_REMOVE, kobject_uevent } from "xenolith/linux/kobject";
 import { dev_set_name, device_add, device_del, device_initialize, put_device } from "xenolith/linux/device";
 import { MKDEV } from "xenolith/linux/types";
 import { block_device } from "xenolith/linux/blk_types";
@@ -60,8 +59,6 @@ function* drop_partition(part: block_device): Sleeps<void> {
   bdev_unhash(part);
   invalidate_bdev(part);
   disk.part_tbl.delete(part.bd_partno);
-  kobject_uevent(part.bd_device.kobj, KOBJ_REMOVE);
-  part.bd_device.uevent_suppress = true;
   yield* device_del(part.bd_device);
   free_devt(disk, part.bd_partno, part.bd_device.devt);
   put_device(part.bd_device);

@@ -217,6 +217,11 @@ export class blk_plug {
   rq_count = 0;
   /** Requests of more than one hardware queue are gathered. */
   multiple_queues = false;
+
+  /** Called by the scheduler when the task goes to sleep. */
+  flush_for_sleep(): void {
+    blk_flush_plug(this, true);
+  }
 }
 
 // Queues and limits.

@@ -6,6 +6,8 @@
 export declare function HYPERVISOR_grant_table_op(cmd: number, paddr: number, count: number): number;
 /** `cmd` on the struct at `paddr`: 0 or a negative errno. */
 export declare function HYPERVISOR_event_channel_op(cmd: number, paddr: number): number;
+/** The host disks' doorbell (hal/abi/hostdisk.ts): HOSTDISK_OP_* with its two arguments. 0 or a negative errno. */
+export declare function HYPERVISOR_hostdisk_op(op: number, a1: number, a2: number): number;
 
 /**
  * Takes a 64-byte slot of argument memory and returns the index of its first word in `hypercall_words()`. Slots are a stack, since an
