@@ -30,3 +30,5 @@ export declare function xen_domid(): number;
 export declare function xen_alloc_unpopulated_pages(nr_pages: number, pages: page[]): number;
 /** Gives them back; none may be mapped. */
 export declare function xen_free_unpopulated_pages(nr_pages: number, pages: readonly page[]): void;
+/** Unpopulated pages that are in somebody's hands; for the ledger. */
+export declare function nr_unpopulated_pages(): number;

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from "vitest";
 import { ptr } from "xenolith/linux/types";
 import type { page } from "xenolith/linux/mm_types";
-import { nr_unpopulated_pages } from "xenolith/linux/mm";
+import { nr_unpopulated_pages } from "xenolith/xen/xen";
 import {
   GNTMAP_host_map,
   GNTMAP_readonly,
