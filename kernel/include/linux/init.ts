@@ -10,3 +10,6 @@ export declare function subsys_initcall(fn: initcall_t): void;
 export declare function fs_initcall(fn: initcall_t): void;
 export declare function device_initcall(fn: initcall_t): void;
 export declare function late_initcall(fn: initcall_t): void;
+
+/** The kernel command line, as the toolstack gave it. */
+export declare function saved_command_line(): string;

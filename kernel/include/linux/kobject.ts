@@ -1,11 +1,13 @@
 /** `<linux/kobject.h>`: the objects that make up /sys, and uevents. */
 import { kref } from "./kref";
 import { list_head } from "./list";
-import type { attribute, attribute_group, sysfs_dirent } from "./sysfs";
+import type { attribute, attribute_group, sysfs_dirent, sysfs_ops } from "./sysfs";
 
 export interface kobj_type {
   /** The last reference is gone. */
   release?(kobj: kobject): void;
+  /** How its attributes are read and written; left out: as `kobj_attribute`s. */
+  readonly sysfs_ops?: sysfs_ops;
   readonly default_groups?: readonly attribute_group[];
 }
 

@@ -29,17 +29,6 @@ export declare function nr_free_pages(): number;
 export declare function totalram_pages(): number;
 /** Pages that were allocated and not freed, for the leak ledger. */
 export declare function nr_allocated_pages(): number;
-/** Unpopulated pages in use, for the leak ledger. */
-export declare function nr_unpopulated_pages(): number;
-
-/**
- * Fills `pages` with `nr_pages` page structs that have no frame behind them, for grants to be mapped into. Returns 0 or -ENOMEM.
- * (Linux: xen_alloc_unpopulated_pages.)
- */
-export declare function xen_alloc_unpopulated_pages(nr_pages: number, pages: page[]): number;
-/** Gives them back; nothing is mapped there any more. */
-export declare function xen_free_unpopulated_pages(nr_pages: number, pages: page[]): void;
-
 export function page_to_pfn(page: page): number {
   return page.pfn;
 }

@@ -71,7 +71,7 @@ export declare function for_each_module(): Generator<module, void, void>;
 export declare function request_module(name: string, params?: string): Sleeps<number>;
 /** Loads one module of the image, without dependencies: -EEXIST if it is loaded, -ENOENT for unresolved symbols or an unknown name. Sleeps. */
 export declare function init_module(name: string, params: string): Sleeps<number>;
-/** Unloads a module: -ENOENT if it is not loaded, -EBUSY while it is used, -EWOULDBLOCK while it has users. Sleeps. */
+/** Unloads a module: -ENOENT if it is not loaded, -EAGAIN while it has users, -EBUSY if it cannot be unloaded. Sleeps. */
 export declare function delete_module(name: string): Sleeps<number>;
 /** Told of every module that goes LIVE, COMING or GOING: for leak checks. */
 export declare function register_module_notifier(notifier: (state: number, module: module) => void): void;

@@ -7,6 +7,7 @@
 import type { wait_queue_entry } from "./wait";
 import type { completion } from "./completion";
 import type { list_head } from "./list";
+import type { timer_node } from "./timer";
 
 /** The return type of a function that may sleep. Call it with `yield*`. */
 export type Sleeps<T> = Generator<void, T, void>;
@@ -30,9 +31,18 @@ export const PF_WQ_WORKER = 1;
 export const PF_KTHREAD = 2;
 export const PF_NOFREEZE = 4;
 export const PF_EXITING = 8;
+/** Stays in the list as a zombie until `release_task`. */
+export const PF_WAITED_FOR = 16;
+/** Takes part in freezing. */
+export const PF_FREEZABLE = 32;
 
 /** Sleep without a time limit. */
 export const MAX_SCHEDULE_TIMEOUT = Number.MAX_SAFE_INTEGER;
+
+/** What the scheduler needs of a plug: to send what it holds when its task goes to sleep. */
+export interface task_plug {
+  flush_for_sleep(): void;
+}
 
 export interface task_struct {
   readonly pid: number;
@@ -59,6 +69,8 @@ export interface task_struct {
   readonly exited: completion;
   /** Lent to the innermost wait, so that waiting does not allocate. */
   readonly wait: wait_queue_entry;
+  /** Lent to the innermost sleep with a time limit. */
+  readonly sleep_timer: timer_node;
   /** In the list of all tasks. */
   readonly tasks: list_head;
   /** When it last stopped running, nanoseconds; for the hung task check. */
@@ -67,8 +79,9 @@ export interface task_struct {
   utime: number;
   /** How often it was switched to. */
   nr_switches: number;
-  /** The per-subsystem state: `current->plug`, a kthread's or worker's own struct. */
-  plug: unknown;
+  /** Block requests that the task gathers (`struct blk_plug`). */
+  plug: task_plug | null;
+  /** A kthread's or worker's own struct. */
   private_data: unknown;
   /** freezer: asked to freeze, and frozen. */
   freezing: boolean;
@@ -108,6 +121,8 @@ export declare function wake_up_process(task: task_struct): number;
 export declare function wake_up_state(task: task_struct, state: number): number;
 /** Ends the running task with `code`. Sleeps, and never comes back. */
 export declare function do_exit(code: number): Sleeps<never>;
+/** Waits for a PF_WAITED_FOR task to end, takes it off the list and returns its exit code. Sleeps. */
+export declare function wait_task(task: task_struct): Sleeps<number>;
 /** All tasks in order of their pid. */
 export declare function for_each_process(): Generator<task_struct, void, void>;
 /** The task, or null. */

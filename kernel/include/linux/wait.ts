@@ -14,6 +14,8 @@ export class wait_queue_entry {
   task: task_struct | null = null;
   /** Called instead of waking `task`; returns true if it counts as woken (for exclusive waits). */
   func: ((entry: wait_queue_entry) => boolean) | null = null;
+  /** Unlinked when it is woken (`autoremove_wake_function`). */
+  autoremove = false;
   /** A `wake_up` wakes only the first exclusive waiter. */
   exclusive = false;
   /** For `func`. */

@@ -23,6 +23,10 @@ export class work_struct implements embedded {
   wq: workqueue_struct | null = null;
   /** Started, and not over yet. */
   running = false;
+  /** The workqueue's own: its share, whether it may run already, and its flush generation. */
+  pwq: unknown = null;
+  active = false;
+  color = 0;
 
   constructor(container: unknown = null) {
     this.container = container;

@@ -1,0 +1,56 @@
+/** Completions: Linux's kernel/sched/completion.c. A waiter takes one of `done`, unless it stands for all. */
+import { COMPLETION_ALL, type completion } from "xenolith/linux/completion";
+import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import type { Sleeps } from "xenolith/linux/sched";
+import {
+  wait_event_exclusive,
+  wait_event_interruptible,
+  wait_event_killable,
+  wait_event_timeout,
+  wake_up,
+  wake_up_all,
+} from "xenolith/linux/wait";
+
+export function complete(x: completion): void {
+  if (x.done !== COMPLETION_ALL) x.done++;
+  wake_up(x.wait);
+}
+EXPORT_SYMBOL(complete);
+
+export function complete_all(x: completion): void {
+  x.done = COMPLETION_ALL;
+  wake_up_all(x.wait);
+}
+EXPORT_SYMBOL(complete_all);
+
+export function try_wait_for_completion(x: completion): boolean {
+  if (x.done === 0) return false;
+  if (x.done !== COMPLETION_ALL) x.done--;
+  return true;
+}
+EXPORT_SYMBOL(try_wait_for_completion);
+
+export function* wait_for_completion(x: completion): Sleeps<void> {
+  if (!try_wait_for_completion(x)) yield* wait_event_exclusive(x.wait, () => try_wait_for_completion(x));
+}
+EXPORT_SYMBOL(wait_for_completion);
+
+export function* wait_for_completion_io(x: completion): Sleeps<void> {
+  if (!try_wait_for_completion(x)) yield* wait_event_exclusive(x.wait, () => try_wait_for_completion(x));
+}
+EXPORT_SYMBOL(wait_for_completion_io);
+
+export function* wait_for_completion_timeout(x: completion, timeout: number): Sleeps<number> {
+  return yield* wait_event_timeout(x.wait, () => try_wait_for_completion(x), timeout);
+}
+EXPORT_SYMBOL(wait_for_completion_timeout);
+
+export function* wait_for_completion_interruptible(x: completion): Sleeps<number> {
+  return yield* wait_event_interruptible(x.wait, () => try_wait_for_completion(x));
+}
+EXPORT_SYMBOL(wait_for_completion_interruptible);
+
+export function* wait_for_completion_killable(x: completion): Sleeps<number> {
+  return yield* wait_event_killable(x.wait, () => try_wait_for_completion(x));
+}
+EXPORT_SYMBOL(wait_for_completion_killable);
