@@ -61,7 +61,6 @@ export async function buildHost(root: string, folder: string): Promise<void> {
     chunkFileNames: "[name]-[hash].js",
     generatedCode: { preset: "es2015", symbols: false },
     sourcemap: true,
-    banner: (chunk) => (chunk.name === "cli" && chunk.isEntry ? "#!/usr/bin/env node" : ""),
   });
   await build.close();
 }
