@@ -9,7 +9,7 @@ import { acquire } from "./locks";
 import type { VcpuState } from "./state";
 
 /** Clocks stay below this (104 days), where a double counts single nanoseconds exactly. */
-export const CLOCK_NS_MAX = 2 ** 53;
+export const CLOCK_NS_MAX = 0x20000000000000;
 
 /** Takes over the guest's clock. False when it is not a number, went back or is absurd: the domain must die. */
 export function takeClock(context: Context, vcpu: VcpuState): boolean {

@@ -234,11 +234,17 @@ export class Hypervisor {
   /** Adds a disk; its index is what a hostdisk driver names. Drivers are told. */
   addDisk(disk: HostDisk, timing: Partial<DiskTiming> = {}): number {
     this.requireBetweenSlices("addDisk");
-    const index = this.context.disks.length;
-    this.context.disks.push(disk);
-    if (this.state.disks.length <= index) this.state.disks.push(createDiskState({ ...DISK_TIMING_DEFAULT, ...timing }));
+    const index = this.state.disks.length;
+    this.context.disks[index] = disk;
+    this.state.disks.push(createDiskState({ ...DISK_TIMING_DEFAULT, ...timing }));
     announceDisks(this.context);
     return index;
+  }
+
+  /** Gives a disk of a restored state its backing again; nobody is told. */
+  reattachDisk(index: number, disk: HostDisk): void {
+    if (this.state.disks[index]?.present !== true) throw new RangeError(`there is no disk ${index}`);
+    this.context.disks[index] = disk;
   }
 
   /** Takes a disk away: what is in flight fails with -ENODEV. The caller closes it. Its index is not used again. */
