@@ -159,8 +159,14 @@ export class FakeCpu {
     const info = vcpuInfo(this.domain, this.vcpu);
     u8[info + VCPU_INFO_EVTCHN_UPCALL_PENDING] = 0;
     u32.fill(0, (info + VCPU_INFO_EVTCHN_PENDING_SEL) >>> 2, ((info + VCPU_INFO_EVTCHN_PENDING_SEL) >>> 2) + 2);
-    const ports = Array.from({ length: 4096 }, (_, port) => port).filter((port) => this.pending(port));
-    u32.fill(0, this.info(SHARED_INFO_EVTCHN_PENDING), this.info(SHARED_INFO_EVTCHN_PENDING) + 128);
+    const ports: number[] = [];
+    const first = this.info(SHARED_INFO_EVTCHN_PENDING);
+    for (let word = 0; word < 128; word++) {
+      for (let bit = 0; u32[first + word] !== 0 && bit < 32; bit++) {
+        if ((u32[first + word] & (1 << bit)) !== 0) ports.push(word * 32 + bit);
+      }
+      u32[first + word] = 0;
+    }
     return ports;
   }
 }
