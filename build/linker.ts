@@ -133,10 +133,14 @@ function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id
       if (!ts.isCallExpression(visited) || !ts.isIdentifier(visited.expression)) return visited;
       return rewriteCall(f, visited, visited.expression.text, inlines);
     };
+    // Headers may import one another by short names.
+    const isHeaderName = (name: string): boolean => HEADER.test(name) || (isHeader && name.startsWith("."));
     return (file: ts.SourceFile): ts.SourceFile => {
+      let found: Set<string> | null = null;
+      const values = (): Set<string> => (found ??= valueNames(file));
       const statements = file.statements.flatMap((statement) =>
         options.mode === "kernel" && ts.isImportDeclaration(statement)
-          ? splitImport(f, statement, symbols())
+          ? splitImport(f, statement, symbols(), isHeaderName, values)
           : [statement],
       );
       const declared = isHeader ? declaredSymbols(file) : [];
@@ -159,16 +163,31 @@ function rewriteCall(f: ts.NodeFactory, call: ts.CallExpression, name: string, i
   return store ? f.createParenthesizedExpression(f.createAssignment(place, value)) : place;
 }
 
+/** Whether an import of `file` names a header: by the package's name, or by a relative path into the headers. */
+function namesHeader(root: string, file: string, specifier: string): boolean {
+  if (!specifier.startsWith(".")) return HEADER.test(specifier);
+  return path.resolve(path.dirname(file), specifier).startsWith(path.join(root, "kernel", "include") + path.sep);
+}
+
 /** Splits `import { a_symbol, a_type } from "xenolith/..."` into the header's part and one import per implementing file. */
-function splitImport(f: ts.NodeFactory, node: ts.ImportDeclaration, index: Map<string, string>): ts.Statement[] {
+function splitImport(
+  f: ts.NodeFactory,
+  node: ts.ImportDeclaration,
+  index: Map<string, string>,
+  isHeaderName: (name: string) => boolean,
+  values: () => Set<string>,
+): ts.Statement[] {
   const names = node.importClause?.namedBindings;
-  if (!ts.isStringLiteral(node.moduleSpecifier) || !HEADER.test(node.moduleSpecifier.text)) return [node];
+  if (!ts.isStringLiteral(node.moduleSpecifier) || !isHeaderName(node.moduleSpecifier.text)) return [node];
   if (node.importClause?.isTypeOnly || !names || !ts.isNamedImports(names)) return [node];
   const isSymbol = (element: ts.ImportSpecifier): boolean =>
     !element.isTypeOnly && index.has((element.propertyName ?? element.name).text);
   const linked = names.elements.filter(isSymbol);
   if (linked.length === 0) return [node];
-  const rest = names.elements.filter((element) => !isSymbol(element));
+  // TypeScript does not leave out types from an import that a transformer has changed.
+  const rest = names.elements.filter(
+    (element) => !isSymbol(element) && !element.isTypeOnly && values().has(element.name.text),
+  );
   const result: ts.Statement[] = linked.map((element) => {
     const name = (element.propertyName ?? element.name).text;
     return importOf(f, name, element.name.text, index.get(name) as string);
@@ -178,6 +197,19 @@ function splitImport(f: ts.NodeFactory, node: ts.ImportDeclaration, index: Map<s
     result.push(f.updateImportDeclaration(node, node.modifiers, clause, node.moduleSpecifier, node.attributes));
   }
   return result;
+}
+
+/** Every name that stands in a file where a value may stand. */
+function valueNames(file: ts.SourceFile): Set<string> {
+  const names = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return;
+    if (ts.isImportDeclaration(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return;
+    if (ts.isIdentifier(node)) names.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return names;
 }
 
 function importOf(f: ts.NodeFactory, name: string, local: string, file: string): ts.ImportDeclaration {
