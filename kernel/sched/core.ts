@@ -89,22 +89,26 @@ function dequeue_first(cpu: cpu_info, task: task_struct): void {
 export function schedule_loop(cpu: cpu_info): void {
   cpu.blocked = false;
   take_interrupts(cpu);
-  for (let task = cpu.rq_head; task !== null; task = cpu.rq_head) {
-    run_task(cpu, task);
-    take_interrupts(cpu);
-    if (clock[cpu.clock_index] >= clock[cpu.slice_index] && cpu.rq_head !== null) {
-      control[cpu.words_index + CONTROL_RAN] = CONTROL_RAN_YIELDED;
-      return;
+  do {
+    for (let task = cpu.rq_head; task !== null; task = cpu.rq_head) {
+      run_task(cpu, task);
+      take_interrupts(cpu);
+      if (clock[cpu.clock_index] >= clock[cpu.slice_index] && cpu.rq_head !== null) {
+        control[cpu.words_index + CONTROL_RAN] = CONTROL_RAN_YIELDED;
+        return;
+      }
     }
-  }
-  go_idle(cpu);
+  } while (!go_idle(cpu));
 }
 
-function go_idle(cpu: cpu_info): void {
+/** Prepares to block. Returns false if something became runnable meanwhile: setting the timer is a preemption point. */
+function go_idle(cpu: cpu_info): boolean {
   hung_task_idle(cpu);
   timer_set_hardware(cpu, next_deadline(cpu));
+  if (cpu.rq_head !== null) return false;
   cpu.blocked = true;
   control[cpu.words_index + CONTROL_RAN] = CONTROL_RAN_BLOCKED;
+  return true;
 }
 
 /** Resumes the first task of the queue until it yields or ends. */
