@@ -32,7 +32,7 @@ export interface LinkerPlugin {
   transform(code: string, id: string): { code: string; map: string | undefined } | null;
 }
 
-/** Importing it runs the registration of every built-in initcall. */
+/** Importing it links everything built in: it runs the registration of every symbol and initcall. */
 const INITCALLS = "virtual:initcalls";
 const INITCALLS_ID = "\0virtual:initcalls";
 const HEADER = /^xenolith\/(linux|xen)\/(.+)$/;
@@ -73,6 +73,22 @@ export function symbolIndex(root: string): Map<string, string> {
   return index;
 }
 
+/** Every file that is linked into the kernel whether or not another one imports it: it exports symbols or registers initcalls. */
+function builtIns(root: string): string[] {
+  const kernel = path.join(root, "kernel");
+  const include = path.join(kernel, "include") + path.sep;
+  const own = sourceFiles(kernel).filter((file) => !file.startsWith(include) && file !== path.join(kernel, "main.ts"));
+  return [...own, ...sourceFiles(path.join(root, "drivers", "xen"))];
+}
+
+/** What is linked into every kernel although nothing may import it: the whole of `kernel/` and of `drivers/xen/`. */
+function builtIn(root: string): string[] {
+  const kernel = path.join(root, "kernel");
+  const apart = [path.join(kernel, "include") + path.sep, path.join(kernel, "main.ts")];
+  const files = [...sourceFiles(kernel), ...sourceFiles(path.join(root, "drivers", "xen"))];
+  return files.filter((file) => !apart.some((prefix) => file.startsWith(prefix)));
+}
+
 function resolveTypeScript(base: string): string | null {
   for (const candidate of [base, `${base}.ts`, path.join(base, "index.ts")]) {
     if (fs.existsSync(candidate) && fs.statSync(candidate).isFile()) return candidate;
@@ -97,8 +113,9 @@ export function linker(options: LinkerOptions): LinkerPlugin {
     },
     load(id) {
       if (id !== INITCALLS_ID) return null;
-      const files = sourceFiles(path.join(options.root, "drivers", "xen"));
-      return files.map((file) => `import ${JSON.stringify(file)};`).join("\n");
+      return builtIns(options.root)
+        .map((file) => `import ${JSON.stringify(file)};`)
+        .join("\n");
     },
     transform(code, id) {
       if (!id.endsWith(".ts")) return null;

@@ -1,21 +1,4 @@
 /** The kernel's beginning. What runs when, in order. */
-import "./arch/xen/smp";
-import "./device/dev_printk";
-import "./device/uevent";
-import "./irq/irqdesc";
-import "./lib/kstrtox";
-import "./lib/refcount";
-import "./lib/sscanf";
-import "./locking/mutex";
-import "./locking/rwsem";
-import "./locking/semaphore";
-import "./locking/spinlock";
-import "./module/loader";
-import "./reboot";
-import "./sched/completion";
-import "./sched/freezer";
-import "./time/sleep";
-import "./workqueue/workqueue";
 import "virtual:initcalls";
 import { kthread_run } from "xenolith/linux/kthread";
 import { pr_info, pr_notice } from "xenolith/linux/printk";

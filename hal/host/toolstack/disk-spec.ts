@@ -4,17 +4,18 @@
  *   TARGET,FORMAT,VDEV,ACCESS            positional; trailing ones may be left out, empty ones take their default
  *   vdev=xvda,access=ro,discard,target=… keys and flags, after the positional ones or instead of them; target= must come last
  *
- * The target is a file of the host, or one of the built-in disks `ram:SIZE` and `null:SIZE` (K, M, G, T).
+ * The target is a file of the host, one of the built-in disks `ram:SIZE` and `null:SIZE` (K, M, G, T), or, as `phy:/dev/NAME`, a block device of
+ * the domain that runs the back end.
  */
 import { errorDiskSpec, suggestion } from "../errors";
 
-/** What backs a disk. */
-export type DiskBacking = "file" | "ram" | "null";
+/** What backs a disk: something of the host, or ("phy") a block device that the back end's domain has itself. */
+export type DiskBacking = "file" | "ram" | "null" | "phy";
 
 /** A parsed specification. */
 export interface DiskSpec {
   readonly backing: DiskBacking;
-  /** File name for "file", otherwise empty. */
+  /** File name for "file", device for "phy", otherwise empty. */
   readonly target: string;
   /** Bytes for "ram" and "null". */
   readonly sizeBytes: number | null;
@@ -202,6 +203,10 @@ function readBlockSize(spec: string, key: string, value: string): number {
 
 function readTarget(spec: string, draft: Draft): void {
   const target = draft.target.replace(PREFIX, "");
+  if (/^phy:\/dev\//.test(draft.target)) {
+    Object.assign(draft, { backing: "phy", target });
+    return;
+  }
   const builtIn = /^(ram|null):(.*)$/.exec(target);
   if (!builtIn) {
     draft.target = target;

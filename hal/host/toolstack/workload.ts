@@ -125,7 +125,7 @@ export function compareDisk(before: Uint8Array, after: Uint8Array, generations: 
 /** The bytes of a block, made from the format alone. */
 export function makeBlock(into: Uint8Array, seed: number, block: number, generation: number): void {
   const words = new Uint32Array(BLOCK_BYTES / 4);
-  const first = murmur([seed, block, generation, 1]);
+  const first = murmur([block, generation, 1], seed);
   const step = (murmur([2], first) | 1) >>> 0;
   words.set([MAGIC, seed, block, generation, first, step, 0]);
   words[7] = murmur(words.subarray(0, 7));
