@@ -91,8 +91,10 @@ export function* list_directory(path: string, node: string): Sleeps<readonly str
 
 /** Looks at everything below the bus's root. */
 export function* xenbus_probe_devices(bus: xen_bus_type): Sleeps<void> {
-  for (const type of yield* list_directory(bus.root, "")) {
-    for (const dir of yield* list_directory(bus.root, type)) {
+  const types = yield* list_directory(bus.root, "");
+  for (const type of types) {
+    const dirs = yield* list_directory(bus.root, type);
+    for (const dir of dirs) {
       const err = yield* bus.probe(type, dir);
       if (err !== 0) break;
     }

@@ -50,7 +50,8 @@ function* backend_bus_id(nodename: string): Sleeps<string | err_ptr> {
 /** All devices of the domain `domid`. */
 function* xenbus_probe_backend(type: string, domid: string): Sleeps<number> {
   const nodename = `${xenbus_backend.root}/${type}/${domid}`;
-  for (const name of yield* list_directory(nodename, "")) {
+  const names = yield* list_directory(nodename, "");
+  for (const name of names) {
     const err = yield* xenbus_probe_node(xenbus_backend, type, `${nodename}/${name}`);
     if (err !== 0) return err;
   }
