@@ -146,6 +146,9 @@ function prepare_flush_rq(fq: blk_flush_queue, first: request): void {
   rq.tag = first.tag;
   rq.cmd_flags = REQ_OP_FLUSH | REQ_PREFLUSH | (first.cmd_flags & REQ_FAILFAST_MASK);
   rq.rq_flags = RQF_FLUSH_SEQ;
+  rq.__sector = -1;
+  rq.__data_len = 0;
+  rq.nr_phys_segments = 0;
   rq.timeout = 0;
   rq.end_io = flush_end_io;
   rq.start_time_ns = local_clock();
