@@ -8,6 +8,7 @@ import type { Hal } from "../../hal/abi/hal";
 import { hal } from "../../hal/guest/hal";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { WARN } from "xenolith/linux/kernel";
+import { mem_map_add_page } from "xenolith/linux/mm";
 import { page } from "xenolith/linux/mm_types";
 
 let free_pages: page[] = [];
@@ -25,6 +26,7 @@ function take_page(): page {
   if (freed !== undefined) return freed;
   const fresh = new page(hal.nr_pages + made);
   made++;
+  mem_map_add_page(fresh);
   return fresh;
 }
 

@@ -62,19 +62,23 @@ function add_range(start: number, end: number): void {
 }
 
 export function pfn_to_page(pfn: number): page {
+  const known = mem_map[pfn];
+  if (known !== undefined) return known;
   if (pfn < 0 || pfn >= nr_total) panic("BUG: pfn_to_page: pfn %d is beyond RAM (%d pages)", pfn, nr_total);
-  let found = mem_map[pfn];
-  if (found === undefined) {
-    found = new page(pfn);
-    page_map_own(found, pfn);
-    found.live = true;
-    if (pfn < nr_reserved) found._refcount = 1;
-    while (mem_map.length <= pfn) mem_map.push(undefined);
-    mem_map[pfn] = found;
-  }
+  const found = new page(pfn);
+  page_map_own(found, pfn);
+  found.live = true;
+  if (pfn < nr_reserved) found._refcount = 1;
+  mem_map_add_page(found);
   return found;
 }
 EXPORT_SYMBOL(pfn_to_page);
+
+export function mem_map_add_page(of: page): void {
+  while (mem_map.length <= of.pfn) mem_map.push(undefined);
+  mem_map[of.pfn] = of;
+}
+EXPORT_SYMBOL(mem_map_add_page);
 
 export function nth_page(first: page, n: number): page {
   return n === 0 ? first : pfn_to_page(first.pfn + n);

@@ -21,6 +21,8 @@ export declare function get_page(page: page): void;
 export declare function put_page(page: page): void;
 export declare function page_count(page: page): number;
 export declare function pfn_to_page(pfn: number): page;
+/** Makes a page that is not RAM known to pfn_to_page. (Linux: memremap_pages.) */
+export declare function mem_map_add_page(page: page): void;
 /** Smallest order whose block holds `size` bytes. */
 export declare function get_order(size: number): number;
 /** Pages of RAM that are free. */
