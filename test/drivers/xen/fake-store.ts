@@ -74,6 +74,13 @@ export class FakeStore {
     this.flush();
   }
 
+  /** Writes several nodes in one transaction as the toolstack does. */
+  commit(nodes: readonly (readonly [path: string, value: string])[]): void {
+    for (const [path, value] of nodes) this.nodes.set(path, value);
+    for (const [path] of nodes) this.fire(path);
+    this.flush();
+  }
+
   /** Removes a subtree as the toolstack does. */
   remove(path: string): void {
     for (const node of [...this.nodes.keys()])

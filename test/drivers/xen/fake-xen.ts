@@ -14,10 +14,11 @@ import {
 import * as evtchn from "../../../hal/abi/event_channel";
 import * as gnttab from "../../../hal/abi/grant_table";
 import type { Hal } from "../../../hal/abi/hal";
+import { SCHEDOP_shutdown } from "../../../hal/abi/sched";
 import * as xen from "../../../hal/abi/xen";
 
 export const MFN_BASE = 100;
-export const NR_PAGES = 256;
+export const NR_PAGES = 512;
 const STORE_PORT = 1;
 const CONSOLE_PORT = 2;
 
@@ -46,10 +47,18 @@ export interface FakeXen {
   isPending(port: number): boolean;
   grantFramesMax: number;
   setTime(ns: number): void;
+  /** Lines of the kernel log. */
+  readonly log: string[];
+  /** What the one-shot timer of vCPU 0 is set to, nanoseconds; Infinity when it is off. */
+  timer: number;
+  /** Port of each virtual interrupt of vCPU 0. */
+  readonly virqPorts: Map<number, number>;
+  /** Reasons of SCHEDOP_shutdown. */
+  readonly shutdowns: number[];
 }
 
 /** Makes the machine. */
-export function makeFakeXen(vcpus = 1): FakeXen {
+export function makeFakeXen(vcpus = 1, domid = 1): FakeXen {
   const memory = new ArrayBuffer((MFN_BASE + NR_PAGES) * 4096);
   const control = new Uint32Array(1024);
   const clock = new Float64Array(control.buffer);
@@ -64,7 +73,7 @@ export function makeFakeXen(vcpus = 1): FakeXen {
 
   const fake: FakeXen = {
     hal: {
-      domid: 1,
+      domid,
       control,
       clock,
       mfn_base: MFN_BASE,
@@ -92,6 +101,10 @@ export function makeFakeXen(vcpus = 1): FakeXen {
     setTime: (ns) => {
       for (let v = 0; v < CONTROL_VCPUS_MAX; v++) clock[v * CONTROL_VCPU_DOUBLES] = ns;
     },
+    log: [],
+    timer: Infinity,
+    virqPorts: new Map(),
+    shutdowns: [],
   };
   startInfo();
   return fake;
@@ -127,7 +140,19 @@ export function makeFakeXen(vcpus = 1): FakeXen {
       fake.calls.push([op, cmd, ram[a1 / 4]]);
       return eventChannelOp(cmd, a1 / 4);
     }
+    if (op === xen.__HYPERVISOR_console_io) print(cmd === xen.CONSOLEIO_write ? a1 : 0, a2);
+    if (op === xen.__HYPERVISOR_set_timer_op) setTimer((a1 >>> 0) * 4294967296 + (cmd >>> 0));
+    if (op === xen.__HYPERVISOR_sched_op && cmd === SCHEDOP_shutdown) fake.shutdowns.push(ram[a1 / 4]);
     return 0;
+  }
+
+  function print(length: number, paddr: number): void {
+    const text = Buffer.from(memory, MFN_BASE * 4096 + paddr, length).toString("latin1");
+    fake.log.push(...text.split("\n").filter((line) => line !== "" && !line.startsWith("<s>")));
+  }
+
+  function setTimer(ns: number): void {
+    fake.timer = ns === 0 ? Infinity : ns;
   }
 
   function grantTableOp(cmd: number, paddr: number, count: number): number {
@@ -184,6 +209,7 @@ export function makeFakeXen(vcpus = 1): FakeXen {
     } else if (cmd === evtchn.EVTCHNOP_bind_vcpu) {
       fake.boundVcpu.set(ram[at], ram[at + 1]);
     } else {
+      if (cmd === evtchn.EVTCHNOP_bind_virq && ram[at + 1] === 0) fake.virqPorts.set(ram[at], nextPort);
       ram[at + outWord(cmd)] = nextPort++;
     }
     return 0;

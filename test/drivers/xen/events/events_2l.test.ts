@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "vitest";
+import { local_irq_disable } from "xenolith/linux/interrupt";
 import {
   clear_evtchn,
   evtchn_2l_bind_to_cpu,
@@ -18,6 +19,7 @@ let fake: FakeXen;
 
 beforeEach(() => {
   fake = bootFake(2);
+  local_irq_disable(); // as in an upcall; there is no handler to take events
   hypercall_init();
   evtchn_2l_init();
 });
