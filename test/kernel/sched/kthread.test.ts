@@ -71,9 +71,10 @@ test("kthread_park: the thread holds still until it is unparked", () => {
 });
 
 test("do_exit: ends the task where it stands; a task that is waited for stays as a zombie", () => {
-  const task = kernel.spawn(function* () {
-    yield* do_exit(5);
-  }, "zombie");
+  const body = function* (): Sleeps<number> {
+    return yield* do_exit(5);
+  };
+  const task = kernel.spawn(body, "zombie");
   task.flags |= PF_WAITED_FOR;
   kernel.runRunnable();
   expect(task_state_to_char(task)).toBe("Z");
