@@ -93,6 +93,13 @@ export function errorEngine(name: string): UserError {
   return usage("ENGINE", `engine "${name}" is unknown${suggestion(name, ["quickjs", "v8"])}`);
 }
 
+export function errorGuestDisk(name: string, device: string): UserError {
+  return usage(
+    "GUEST_DISK",
+    `${name} lies on ${device} of another domain, which the host cannot compare; use a file or --exec`,
+  );
+}
+
 export function errorMachineFile(file: string, where: string, why: string): UserError {
   return usage("MACHINE_FILE", `machine file ${file}: ${where}: ${why}`);
 }

@@ -36,6 +36,7 @@ import { DomainBuilder, type MachineDomain } from "./toolstack/domains";
 import { type Execution, execPath, pollExecution, readyPath, startExecution } from "./toolstack/executions";
 import { openHostDisk } from "./toolstack/host-disk";
 import type { DomainConfig, MachineConfig } from "./toolstack/machine-file";
+import type { BackingDevice } from "./toolstack/vbd";
 import { StackTranslator } from "./toolstack/stack-trace";
 import { XenConsoled } from "./console/console";
 import type { HostConnection } from "./xenstored/host-connection";
@@ -103,6 +104,8 @@ export class Machine {
   private readonly consoled: XenConsoled;
   private readonly attachments: Attachments;
   private readonly executions: Execution[] = [];
+  /** What to do when a running program ends, and where its console output began. */
+  private readonly onEnd = new Map<Execution, { done: (execution: Execution) => void; from: number }>();
   private readonly disks = new Map<number, HostDisk>();
   private readonly translator: StackTranslator;
   private disposed = false;
@@ -130,7 +133,7 @@ export class Machine {
       memory,
       notify: (domid) => this.hypervisor.notifyConsole(domid, this.hypervisor.now),
     });
-    this.attachments = new Attachments(this.hypervisor, this.xenstore, []);
+    this.attachments = new Attachments(this.hypervisor, this.xenstore, (...args) => this.statDevice(...args), []);
     this.builder = new DomainBuilder({
       hypervisor: this.hypervisor,
       engine,
@@ -226,17 +229,14 @@ export class Machine {
     const known = this.options.image.list("programs");
     if (!known.includes(program)) throw errorNoProgram(program, known);
     this.record("run", `${name} ${command}`);
-    const before = domain.console.length;
-    const number = this.executions.filter(({ domid }) => domid === domain.domid).length;
-    const execution = startExecution(this.xenstore, domain.domid, number, command);
-    this.executions.push(execution);
+    const execution = this.start(domain.domid, command);
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
       () => this.deathReport([domain.domid]),
       () => `"${command}" in ${name} does not end: nothing is left that could run`,
     );
-    return { status: execution.status as number, output: this.domain(name).console.slice(before) };
+    return { status: execution.status as number, output: execution.output };
   }
 
   /** Lets virtual time pass. */
@@ -277,12 +277,12 @@ export class Machine {
     const identity = vbd_identify(vdev);
     if (identity === null) throw errorDiskSpec(spec, `device number ${vdev} is none that a guest knows`);
     const folder = this.options.folder ?? process.cwd();
-    const host = disk ?? openHostDisk(parsed, folder);
+    const host = parsed.backing === "phy" ? null : disk ?? openHostDisk(parsed, folder);
     const label = parsed.vdev !== null && !/^\d/.test(parsed.vdev) ? parsed.vdev : identity.name;
     const vbd = { vdev, name: label, frontDomid: domain.domid, backDomid: this.backendOf(parsed) };
-    const source = parsed.backing === "file" ? path.resolve(folder, parsed.target) : parsed.backing;
+    const source = parsed.backing === "file" ? path.resolve(folder, parsed.target) : parsed.target || parsed.backing;
     const attachment = this.attachments.attach(vbd, parsed, host, source);
-    this.disks.set(attachment.diskIndex, host);
+    if (host !== null) this.disks.set(attachment.diskIndex, host);
     return identity.name;
   }
 
@@ -420,10 +420,32 @@ export class Machine {
     if (step !== null) this.options.onPhase?.(`${step.end} end in state ${step.state}`);
   }
 
+  /** Starts a program; its end shows in the execution. */
+  private start(domid: number, command: string, done: (execution: Execution) => void = () => undefined): Execution {
+    const number = this.executions.filter((execution) => execution.domid === domid).length;
+    const execution = startExecution(this.xenstore, domid, number, command);
+    this.executions.push(execution);
+    this.onEnd.set(execution, { done, from: this.builder.consoleOf(domid).length });
+    return execution;
+  }
+
   private pollExecutions(): void {
-    for (const execution of this.executions) {
-      if (execution.status === null) pollExecution(this.xenstore, execution);
+    for (const [execution, { done, from }] of this.onEnd) {
+      pollExecution(this.xenstore, execution);
+      if (execution.status === null) continue;
+      this.onEnd.delete(execution);
+      execution.output = this.builder.consoleOf(execution.domid).slice(from);
+      done(execution);
     }
+  }
+
+  /** Looks a block device up where the back end sees it, as a hotplug script does with stat. */
+  private statDevice(domid: number, device: string, done: (found: BackingDevice | null) => void): void {
+    const name = path.posix.basename(device);
+    this.start(domid, `cat /sys/class/block/${name}/dev`, ({ status, output }) => {
+      const match = /^(\d+):(\d+)\s*$/.exec(output);
+      done(status === 0 && match ? { path: device, major: Number(match[1]), minor: Number(match[2]) } : null);
+    });
   }
 
   private runUntil(done: () => boolean, limitNs: number, death: Hindrance, problem: () => string): void {
@@ -455,8 +477,9 @@ export class Machine {
     const disks = this.pendingDisks();
     return [
       ...domains.map(({ name }) => `${name} has not started its programs`),
-      ...disks.map(({ vbd, ladder }) => {
+      ...disks.map(({ vbd, ladder, problem }) => {
         const state = (end: string) => ladder.filter((step) => step.end === end).at(-1)?.state ?? 0;
+        if (problem !== null) return `${vbd.name} of domain ${vbd.frontDomid}: ${problem}`;
         return `${vbd.name} of domain ${vbd.frontDomid} is in states front ${state("front")}, back ${state("back")}`;
       }),
     ];

@@ -58,7 +58,7 @@ export function addBoot(program: Command): void {
     .addOption(new Option("--engine <name>", "how guests run").choices(ENGINE_NAMES).default("quickjs"))
     .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
     .option("--seed <number>", "what everything random comes from", wholeNumber(0, 0xffffffff))
-    .option("--blocks <number>", "4 KiB blocks that the workload uses", wholeNumber(1, 1 << 18), 4096)
+    .option("--blocks <number>", "4 KiB blocks that the workload uses", wholeNumber(1, 1 << 18), 2048)
     .option("--depth <number>", "operations of the workload in flight", wholeNumber(1, 256), 32)
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")

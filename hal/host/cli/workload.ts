@@ -1,6 +1,6 @@
 /** The verified workload on the first disk of a domain, with the host's own look at that disk. */
 import * as fs from "node:fs";
-import { errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
+import { errorGuestDisk, errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
 import type { Machine } from "../machine";
 import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "../toolstack/workload";
 
@@ -13,6 +13,7 @@ export function runDiskWorkload(machine: Machine, domain: string, blocks: number
   if (attachment === undefined) throw errorNoWorkloadDisk(domain);
   if (attachment.spec.access === "r") throw errorReadonlyWorkload(attachment.vbd.name);
   if (attachment.spec.backing === "null") throw errorNullDisk(attachment.vbd.name);
+  if (attachment.spec.backing === "phy") throw errorGuestDisk(attachment.vbd.name, attachment.spec.target);
   const disk = machine.hostDisk(attachment.diskIndex);
   const usable = Math.min(blocks, Math.floor((disk.info.sectors * 512) / BLOCK_BYTES));
   const fromDisk = (offset: number, bytes: Uint8Array) => void disk.read(offset / 512, bytes);

@@ -10,7 +10,19 @@ import type { HostDisk } from "../disks/disk";
 import type { Hypervisor } from "../hypervisor/hypervisor";
 import type { HostConnection } from "../xenstored/host-connection";
 import type { DiskSpec } from "./disk-spec";
-import { type Vbd, backPath, createVbd, frontPath, hotplugConnect, readState, removeVbd, requestDetach } from "./vbd";
+import {
+  type BackingDevice,
+  type Vbd,
+  backPath,
+  createVbd,
+  frontPath,
+  hostdiskDevice,
+  hotplugConnect,
+  hotplugFail,
+  readState,
+  removeVbd,
+  requestDetach,
+} from "./vbd";
 
 export type AttachmentPhase = "attaching" | "hotplugged" | "connected" | "detaching" | "gone";
 
@@ -24,12 +36,14 @@ export interface StateStep {
 /** One attached disk; plain data. */
 export interface Attachment {
   readonly vbd: Vbd;
-  /** Index of the host disk in the hypervisor. */
+  /** Index of the host disk in the hypervisor; -1 when the back end's domain has the device itself. */
   readonly diskIndex: number;
   /** What the disk is on the host: a file name, or "ram", "null". */
   readonly source: string;
   readonly spec: DiskSpec;
   phase: AttachmentPhase;
+  /** Why the hotplug script failed, or null. */
+  problem: string | null;
   readonly ladder: StateStep[];
 }
 
@@ -43,21 +57,25 @@ const HOTPLUG_DELAY_NS = 2_000_000;
 /** How often the script looks whether it is time, ns. */
 const EVENT_HOTPLUG = "toolstack-hotplug";
 
+/** Finds out what block device a path names in a domain; null when there is none. Calls `done` when it knows, perhaps at once. */
+export type StatDevice = (domid: number, path: string, done: (device: BackingDevice | null) => void) => void;
+
 /** All attachments of a machine. */
 export class Attachments {
   constructor(
     private readonly hypervisor: Hypervisor,
     private readonly store: HostConnection,
+    private readonly statDevice: StatDevice,
     /** Plain state, part of the machine's. */
     readonly list: Attachment[],
   ) {
     hypervisor.on(EVENT_HOTPLUG, (event) => this.hotplug(this.list[event.arg]));
   }
 
-  /** Makes host disk and directories; the drivers do the rest. */
-  attach(vbd: Vbd, spec: DiskSpec, disk: HostDisk, source: string): Attachment {
-    const diskIndex = this.hypervisor.addDisk(disk);
-    const attachment: Attachment = { vbd, diskIndex, source, spec, phase: "attaching", ladder: [] };
+  /** Makes host disk (if it is one) and directories; the drivers do the rest. */
+  attach(vbd: Vbd, spec: DiskSpec, disk: HostDisk | null, source: string): Attachment {
+    const diskIndex = disk === null ? -1 : this.hypervisor.addDisk(disk);
+    const attachment: Attachment = { vbd, diskIndex, source, spec, phase: "attaching", problem: null, ladder: [] };
     this.list.push(attachment);
     createVbd(this.store, vbd, spec, source);
     const token = String(this.list.length - 1);
@@ -81,7 +99,7 @@ export class Attachments {
     this.store.unwatch(`${backPath(attachment.vbd)}/state`, `${token} back`);
     attachment.phase = "gone";
     removeVbd(this.store, attachment.vbd);
-    this.hypervisor.removeDisk(attachment.diskIndex);
+    if (attachment.diskIndex >= 0) this.hypervisor.removeDisk(attachment.diskIndex);
   }
 
   /** The live attachment of a device, or undefined. */
@@ -118,6 +136,12 @@ export class Attachments {
 
   private hotplug(attachment: Attachment): void {
     if (attachment.phase !== "hotplugged") return;
-    hotplugConnect(this.store, attachment.vbd, attachment.diskIndex);
+    const { vbd, diskIndex, spec } = attachment;
+    if (diskIndex >= 0) return hotplugConnect(this.store, vbd, hostdiskDevice(diskIndex));
+    this.statDevice(vbd.backDomid, spec.target, (device) => {
+      if (device !== null) return hotplugConnect(this.store, vbd, device);
+      attachment.problem = `domain ${vbd.backDomid} has no block device ${spec.target}`;
+      hotplugFail(this.store, vbd, attachment.problem);
+    });
   }
 }

@@ -96,6 +96,11 @@ export class DomainBuilder {
     return domain.name;
   }
 
+  /** All that a domain wrote to its console; empty for one that is gone. */
+  consoleOf(domid: number): string {
+    return this.domains.find((domain) => domain.domid === domid)?.console ?? "";
+  }
+
   /** Console output that the console daemon took from a domain. */
   addConsole(domid: number, bytes: Uint8Array): void {
     const domain = this.domains.find((candidate) => candidate.domid === domid);

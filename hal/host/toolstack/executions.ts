@@ -11,6 +11,8 @@ export interface Execution {
   readonly command: string;
   /** null while it runs. */
   status: number | null;
+  /** What it wrote to the console, once it has ended. */
+  output: string;
 }
 
 /** Directory of a domain's requests. */
@@ -30,7 +32,7 @@ export function startExecution(store: HostConnection, domid: number, number: num
     inside.write(path, command);
     inside.setPerms(path, [`n${domid}`]);
   });
-  return { domid, number, command, status: null };
+  return { domid, number, command, status: null, output: "" };
 }
 
 /** Looks whether it has ended. What the guest writes is an allegation: anything but a small number counts as 255. */

@@ -100,14 +100,32 @@ export function createVbd(store: HostConnection, vbd: Vbd, spec: DiskSpec, param
   });
 }
 
-/** What the hotplug script writes once host disk `index` is there: MAJOR:MINOR in hex, then that it is connected. */
-export function hotplugConnect(store: HostOperations, vbd: Vbd, index: number): void {
-  const minor = index * HOSTDISK_MINORS;
+/** A block device of the back end's domain. */
+export interface BackingDevice {
+  /** /dev/hostdisk0 */
+  readonly path: string;
+  readonly major: number;
+  readonly minor: number;
+}
+
+/** The device that dom0's driver makes of host disk `index`. */
+export function hostdiskDevice(index: number): BackingDevice {
+  return { path: `/dev/hostdisk${index}`, major: HOSTDISK_MAJOR, minor: index * HOSTDISK_MINORS };
+}
+
+/** What the hotplug script writes once the device is there: MAJOR:MINOR in hex, then that it is connected. */
+export function hotplugConnect(store: HostOperations, vbd: Vbd, device: BackingDevice): void {
   const path = backPath(vbd);
-  store.write(`${path}/node`, `/dev/hostdisk${index}`);
-  store.write(`${path}/physical-device`, `${HOSTDISK_MAJOR.toString(16)}:${minor.toString(16)}`);
-  store.write(`${path}/physical-device-path`, `/dev/hostdisk${index}`);
+  store.write(`${path}/node`, device.path);
+  store.write(`${path}/physical-device`, `${device.major.toString(16)}:${device.minor.toString(16)}`);
+  store.write(`${path}/physical-device-path`, device.path);
   store.write(`${path}/hotplug-status`, "connected");
+}
+
+/** What it writes when there is no such device: the drivers never connect, and the toolstack says why. */
+export function hotplugFail(store: HostOperations, vbd: Vbd, why: string): void {
+  store.write(`${backPath(vbd)}/hotplug-error`, why);
+  store.write(`${backPath(vbd)}/hotplug-status`, "error");
 }
 
 /** The XenbusState of one end: 0 when there is none to read. */

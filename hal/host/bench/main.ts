@@ -1,0 +1,91 @@
+/**
+ * `npm run bench`: what the full stack costs against the bare ring of the same engine and depth, in one process and one run, because only
+ * ratios within one run mean anything on a shared machine. Rounds alternate between the cases; the median of the rounds is printed.
+ */
+import Table from "cli-table3";
+import { Command, Option } from "commander";
+import { ENGINE_NAMES, type EngineName } from "../engines/engine";
+import { FLAVOURS, type Flavour } from "../image/format";
+import { measureFloor } from "./floor";
+import { makeBenchMachine, measureFull } from "./full";
+
+/** One measured case. */
+interface Row {
+  readonly engine: EngineName;
+  readonly flavour: Flavour;
+  readonly case: string;
+  readonly iops: number;
+  readonly bytesPerSec: number;
+  /** How many times slower than the floor of the same engine and depth. */
+  readonly timesFloor: number;
+}
+
+interface Flags {
+  readonly flavour: Flavour;
+  readonly engine?: EngineName;
+  readonly seconds: string;
+  readonly rounds: string;
+  readonly json?: true;
+}
+
+const DEPTHS = [1, 32];
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[sorted.length >> 1];
+}
+
+async function measureEngine(engine: EngineName, flags: Flags): Promise<Row[]> {
+  const [seconds, rounds] = [Number(flags.seconds), Number(flags.rounds)];
+  const machine = await makeBenchMachine(engine, flags.flavour);
+  const samples = new Map<string, number[]>();
+  const ratios = new Map<number, number[]>();
+  for (let round = 0; round < rounds; round++) {
+    for (const depth of DEPTHS) {
+      const floor = await measureFloor(engine, depth, seconds);
+      const full = measureFull(machine, depth, seconds);
+      add(samples, `floor-qd${depth}`, floor);
+      add(samples, `full-qd${depth}`, full);
+      add(ratios, depth, floor / full);
+    }
+  }
+  machine.dispose();
+  return [...samples].map(([name, values]) => {
+    const iops = median(values);
+    const depth = Number(name.replace(/^.*qd/, ""));
+    const timesFloor = name.startsWith("floor") ? 1 : median(ratios.get(depth) as number[]);
+    return { engine, flavour: flags.flavour, case: name, iops, bytesPerSec: iops * 4096, timesFloor };
+  });
+}
+
+function add<K>(to: Map<K, number[]>, key: K, value: number): void {
+  const values = to.get(key);
+  if (values === undefined) to.set(key, [value]);
+  else values.push(value);
+}
+
+function print(rows: readonly Row[]): void {
+  const table = new Table({ head: ["engine", "flavour", "case", "IOPS", "MB/s", "times floor"], style: { head: [] } });
+  for (const row of rows) {
+    const megabytes = (row.bytesPerSec / 1e6).toFixed(1);
+    table.push([row.engine, row.flavour, row.case, Math.round(row.iops), megabytes, row.timesFloor.toFixed(1)]);
+  }
+  process.stdout.write(`${table.toString()}\n`);
+}
+
+const flags = new Command("bench")
+  .description("measure the full stack against the bare ring, 4 KiB random reads")
+  .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
+  .addOption(new Option("--engine <name>", "only this engine").choices(ENGINE_NAMES))
+  .option("--seconds <number>", "wall time of each sample", "0.5")
+  .option("--rounds <number>", "samples of each case", "5")
+  .option("--json", "print one JSON document")
+  .parse()
+  .opts<Flags>();
+
+const rows: Row[] = [];
+for (const engine of flags.engine === undefined ? ENGINE_NAMES : [flags.engine]) {
+  rows.push(...(await measureEngine(engine, flags)));
+}
+if (flags.json) process.stdout.write(`${JSON.stringify({ rows }, null, 2)}\n`);
+else print(rows);
