@@ -73,7 +73,7 @@ async function build() {
   const start = performance.now();
   fs.rmSync(stampFile, { force: true });
   const { buildHost, buildImage } = await loadTypeScript("index.ts");
-  const { bytes, warnings } = await buildImage({ root });
+  const { bytes, warnings } = await buildImage({ root, cache: path.join(dist, ".cache") });
   for (const warning of warnings) console.error(`warning: ${warning}`);
   for (const file of fs.readdirSync(dist)) if (/\.js(\.map)?$/.test(file)) fs.rmSync(path.join(dist, file));
   await buildHost(root, dist);

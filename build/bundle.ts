@@ -24,6 +24,8 @@ export interface CompiledBundle {
   readonly map: string;
   /** Absolute paths of the files that went into it, sorted. */
   readonly sources: readonly string[];
+  /** Absolute paths of all files that were read for it, sorted. */
+  readonly inputs: readonly string[];
   /** Names that it looks up when it is loaded, sorted. */
   readonly undefined: readonly string[];
   /** Names that it gives to EXPORT_SYMBOL, sorted. */
@@ -43,37 +45,47 @@ const EXPORTED = /\bEXPORT_SYMBOL(?:_GPL)?\("(\w+)",/g;
 /** Makes a compiler for the project, or the installed package, at `root`. */
 export function createCompiler(root: string): Compiler {
   const linkers = new Map<string, LinkerPlugin>();
+  const transpiled: Transpiled = new Map();
   const linkerFor = (mode: LinkMode, flavour: Flavour): LinkerPlugin => {
     const key = `${mode}-${flavour}`;
-    const known = linkers.get(key) ?? remembering(linker({ root, mode, debug: flavour === "debug" }));
+    const known =
+      linkers.get(key) ?? remembering(linker({ root, mode, debug: flavour === "debug" }), mode, flavour, transpiled);
     linkers.set(key, known);
     return known;
   };
   return {
     async compile(unit, flavour) {
       const plugin = linkerFor(unit.kind === "kernel" ? "kernel" : "module", flavour);
-      const chunk = await explained(root, unit, () => bundle(root, unit, flavour, plugin));
-      return describe(root, unit, flavour, chunk);
+      const { chunk, inputs } = await explained(root, unit, () => bundle(root, unit, flavour, plugin));
+      return describe(root, unit, flavour, chunk, inputs);
     },
   };
 }
 
+type Transpiled = Map<string, ReturnType<LinkerPlugin["transform"]>>;
+
+/** What the linker treats differently in the two flavours; a file without it is transpiled once for both. */
+const FLAVOURED = /__DEBUG__|\bpage_(read|write)(8|32)\b/;
+
 /** The same plugin, transpiling each file once. */
-function remembering(plugin: LinkerPlugin): LinkerPlugin {
-  const done = new Map<string, { code: string; result: ReturnType<LinkerPlugin["transform"]> }>();
+function remembering(plugin: LinkerPlugin, mode: LinkMode, flavour: Flavour, done: Transpiled): LinkerPlugin {
   return {
     ...plugin,
     transform(code, id) {
-      const known = done.get(id);
-      if (known !== undefined && known.code === code) return known.result;
-      const result = plugin.transform(code, id);
-      done.set(id, { code, result });
-      return result;
+      const key = `${mode} ${FLAVOURED.test(code) ? flavour : "both"} ${id}`;
+      if (!done.has(key)) done.set(key, plugin.transform(code, id));
+      return done.get(key) ?? null;
     },
   };
 }
 
-async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: LinkerPlugin): Promise<OutputChunk> {
+/** Rollup's result, and every file that it read. */
+interface Bundled {
+  readonly chunk: OutputChunk;
+  readonly inputs: readonly string[];
+}
+
+async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: LinkerPlugin): Promise<Bundled> {
   const build = await rollup({
     input: unit.entries.length === 1 ? unit.entries[0] : ENTRY,
     plugins: [entryOf(unit), plugin, ...(flavour === "release" ? [shrink()] : [])],
@@ -96,7 +108,7 @@ async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: Linker
     sourcemapPathTransform: (source) => posix(path.relative(root, path.resolve(path.dirname(file), source))),
   });
   await build.close();
-  return output[0];
+  return { chunk: output[0], inputs: build.watchFiles.filter((file) => path.isAbsolute(file)).sort(compareText) };
 }
 
 /** A log entry of rollup that makes the bundle unusable. */
@@ -121,7 +133,7 @@ function shrink(): Plugin {
       const result = await minify(code, {
         ecma: 2020,
         // Without `reduce_funcs: false` a function with one caller becomes a closure made at every call.
-        compress: { expression: true, passes: 2, keep_fnames: true, keep_classnames: true, reduce_funcs: false },
+        compress: { expression: true, keep_fnames: true, keep_classnames: true, reduce_funcs: false },
         mangle: false,
         sourceMap: { asObject: true },
         format: { comments: false },
@@ -131,7 +143,13 @@ function shrink(): Plugin {
   };
 }
 
-function describe(root: string, unit: Unit, flavour: Flavour, chunk: OutputChunk): CompiledBundle {
+function describe(
+  root: string,
+  unit: Unit,
+  flavour: Flavour,
+  chunk: OutputChunk,
+  inputs: readonly string[],
+): CompiledBundle {
   const sources = chunk.moduleIds.filter((id) => path.isAbsolute(id)).sort(compareText);
   if (unit.kind === "kernel") refuseUnbound(root, chunk);
   else refuseKernelCode(root, unit, sources);
@@ -141,6 +159,7 @@ function describe(root: string, unit: Unit, flavour: Flavour, chunk: OutputChunk
     code: chunk.code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"),
     map: mapText(chunk, file),
     sources,
+    inputs,
     undefined: namesIn(chunk.code, KSYM),
     exports: namesIn(chunk.code, EXPORTED),
   };

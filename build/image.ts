@@ -16,6 +16,7 @@ import {
 import { sha256 } from "../hal/host/image/image";
 import { BuildError } from "./build-error";
 import { type CompiledBundle, type Compiler, createCompiler, posix } from "./bundle";
+import { cachingCompiler } from "./cache";
 import { moduleInfo } from "./modinfo";
 import { resolveSymbols } from "./modpost";
 import { type Unit, compareText, kernelUnit, machineFiles, projectUnits } from "./sources";
@@ -30,6 +31,8 @@ export interface ImageOptions {
   readonly machines?: ReadonlyMap<string, string>;
   /** Name of the machine file that boots by default. */
   readonly machine?: string;
+  /** A folder that keeps compiled bundles from build to build; none when absent. */
+  readonly cache?: string;
   /** What a symbol that nobody exports means. With "warn" the module fails when it is loaded, as on Linux. */
   readonly unresolved?: "error" | "warn";
 }
@@ -46,7 +49,7 @@ export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
   const { root } = options;
   const units = options.units ? [kernelUnit(root), ...options.units] : projectUnits(root);
   const files = new Map<string, string>();
-  const bundles = await compileAll(root, units, files);
+  const bundles = await compileAll(options, units, files);
   const { bundles: resolved, unresolved, conflicts } = resolveSymbols(bundles);
   const errors = options.unresolved === "warn" ? conflicts : [...conflicts, ...unresolved];
   if (errors.length > 0) throw new BuildError(errors);
@@ -55,8 +58,12 @@ export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
   return { bytes, manifest, warnings: unresolved };
 }
 
-async function compileAll(root: string, units: readonly Unit[], files: Map<string, string>): Promise<BundleManifest[]> {
-  const compiler = createCompiler(root);
+async function compileAll(
+  { root, cache }: ImageOptions,
+  units: readonly Unit[],
+  files: Map<string, string>,
+): Promise<BundleManifest[]> {
+  const compiler = cache === undefined ? createCompiler(root) : cachingCompiler(root, cache, createCompiler(root));
   const bundles: BundleManifest[] = [];
   const problems: string[] = [];
   for (const unit of units) {

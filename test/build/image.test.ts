@@ -189,3 +189,24 @@ it("buildImage: says which machine files there are when the default one is missi
   const problems = await problemsOf({ "images/machines/default.json": null, "images/machines/big.json": "{}" });
   expect(problems).toEqual(["no machine file default.json; there are: big"]);
 });
+
+it("buildImage: a cache changes nothing, and notices changed files, moved symbols and damaged entries", async () => {
+  const root = project();
+  const cache = `${root}/cache`;
+  const build = async (): Promise<string> => {
+    const { bytes } = await buildImage({ root, cache });
+    expect(Buffer.compare(bytes, (await buildImage({ root })).bytes)).toBe(0);
+    return readImage(bytes).id;
+  };
+  const first = await build();
+  expect(await build()).toBe(first);
+  fs.writeFileSync(`${cache}/modules-brd-debug.json`, "{");
+  expect(await build()).toBe(first);
+  fs.appendFileSync(`${root}/kernel/include/linux/printk.ts`, '\nexport function pr_err(): void { printk("err"); }\n');
+  fs.appendFileSync(`${root}/drivers/block/brd.ts`, '\nimport { pr_err } from "xenolith/linux/printk"; pr_err();\n');
+  const second = await build();
+  expect(second).not.toBe(first);
+  fs.renameSync(`${root}/kernel/printk.ts`, `${root}/kernel/log.ts`);
+  fs.writeFileSync(`${root}/kernel/printk.ts`, 'export { log } from "./log";\n');
+  expect(await build()).not.toBe(second);
+});
