@@ -130,10 +130,16 @@ function* get_whole(bdev: block_device, mode: blk_mode_t): Sleeps<number> {
   return 0;
 }
 
+/** Nobody has it open any more: what is dirty is written, and nothing stays cached. Linux: blkdev_flush_mapping. */
+function* flush_mapping(bdev: block_device): Sleeps<void> {
+  yield* sync_blockdev(bdev);
+  invalidate_bdev(bdev);
+}
+
 function* put_whole(bdev: block_device): Sleeps<void> {
   const disk = bdev.bd_disk;
   BUG_ON(bdev.bd_openers <= 0);
-  bdev.bd_openers--;
+  if (--bdev.bd_openers === 0) yield* flush_mapping(bdev);
   const released = disk.fops.release?.(disk);
   if (typeof released === "object") yield* released;
 }
@@ -152,7 +158,10 @@ function* get_part(bdev: block_device, mode: blk_mode_t): Sleeps<number> {
 
 function* put_part(bdev: block_device): Sleeps<void> {
   BUG_ON(bdev.bd_openers <= 0);
-  if (--bdev.bd_openers === 0) bdev.bd_disk.open_partitions--;
+  if (--bdev.bd_openers === 0) {
+    yield* flush_mapping(bdev);
+    bdev.bd_disk.open_partitions--;
+  }
   yield* put_whole(whole(bdev));
 }
 
@@ -201,7 +210,6 @@ export function* bdev_release(bdev: block_device, mode: blk_mode_t, holder: unkn
   if ((mode & BLK_OPEN_WRITE) !== 0) bdev.bd_writers--;
   if (holder !== null) unclaim(bdev);
   yield* bdev.bd_partno === 0 ? put_whole(bdev) : put_part(bdev);
-  if (bdev.bd_openers === 0) invalidate_bdev(bdev);
   mutex_unlock(disk.open_mutex);
   module_put(owner);
   put_device(disk.part0.bd_device);

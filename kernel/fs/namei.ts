@@ -1,7 +1,7 @@
 /**
  * Names: from a path to what it stands for. The root directory holds nothing but mount points.
  */
-import { EBUSY, ENOENT, ENOTDIR } from "xenolith/linux/errno";
+import { EBUSY, ELOOP, ENOENT, ENOTDIR } from "xenolith/linux/errno";
 import { ERR_PTR, type err_ptr } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { S_IFDIR, S_IFLNK, S_IFMT, type inode } from "xenolith/linux/fs";
@@ -41,15 +41,9 @@ export function vfs_mounts(): readonly { readonly path: string; readonly type: s
 }
 EXPORT_SYMBOL(vfs_mounts);
 
-/** A path's components, `.` and `..` resolved. */
+/** A path's components; `..` stays in, since what it leads out of may be a link. */
 function components(path: string): string[] {
-  const names: string[] = [];
-  for (const name of path.split("/")) {
-    if (name === "" || name === ".") continue;
-    if (name === "..") names.pop();
-    else names.push(name);
-  }
-  return names;
+  return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
 function is_link(node: inode): boolean {
@@ -58,24 +52,32 @@ function is_link(node: inode): boolean {
 
 /** What a path stands for; links are followed, the last one unless told "nofollow". Linux: kern_path. */
 export function kern_path(path: string, last: "follow" | "nofollow" = "follow"): inode | err_ptr {
-  let names = components(path);
+  if (path === "") return ERR_PTR(-ENOENT);
+  /** The directories above `at`. */
+  const above: inode[] = [];
   let at: inode = root_inode;
   let links = 0;
-  for (let i = 0; i < names.length; i++) {
+  const names = components(path);
+  for (let name = names.shift(); name !== undefined; name = names.shift()) {
     if (at.lookup === undefined) return ERR_PTR(-ENOTDIR);
-    const next = at.lookup(names[i]);
-    if (next === null) return ERR_PTR(-ENOENT);
-    if (!is_link(next) || (last === "nofollow" && i === names.length - 1)) {
-      at = next;
+    if (name === "..") {
+      at = above.pop() ?? root_inode;
       continue;
     }
-    if (++links > MAXSYMLINKS) return ERR_PTR(-ENOENT);
-    const target = next.i_link ?? "";
-    const base = target.startsWith("/") ? "" : `/${names.slice(0, i).join("/")}/`;
-    names = components(`${base}${target}/${names.slice(i + 1).join("/")}`);
-    at = root_inode;
-    i = -1;
+    const next = at.lookup(name);
+    if (next === null) return ERR_PTR(-ENOENT);
+    if (is_link(next) && (last === "follow" || names.length > 0)) {
+      if (++links > MAXSYMLINKS) return ERR_PTR(-ELOOP);
+      const target = next.i_link ?? "";
+      names.unshift(...components(target));
+      if (!target.startsWith("/")) continue;
+      above.length = 0;
+      at = root_inode;
+      continue;
+    }
+    above.push(at);
+    at = next;
   }
-  return at;
+  return path.endsWith("/") && at.lookup === undefined ? ERR_PTR(-ENOTDIR) : at;
 }
 EXPORT_SYMBOL(kern_path);

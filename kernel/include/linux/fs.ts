@@ -38,13 +38,16 @@ export const S_IFREG = 0o100000;
 export const S_IFLNK = 0o120000;
 
 // Requests for vfs_ioctl on a block device.
+export const BLKROSET = 0x125d;
 export const BLKROGET = 0x125e;
 export const BLKRRPART = 0x125f;
 export const BLKFLSBUF = 0x1261;
 export const BLKSSZGET = 0x1268;
 export const BLKGETSIZE64 = 0x80081272;
 export const BLKDISCARD = 0x1277;
+export const BLKPBSZGET = 0x127b;
 export const BLKSECDISCARD = 0x127d;
+export const BLKZEROOUT = 0x127f;
 
 /** What a file does. All may sleep. */
 export interface file_operations {
@@ -76,6 +79,16 @@ export interface inode {
   readonly i_private: unknown;
 }
 
+/** Where a file's read-ahead stands, in pages of its device. */
+export class file_ra_state {
+  start = 0;
+  size = 0;
+  /** The last so many pages of the window are being read while the reader is before them. */
+  async_size = 0;
+  /** Where the last read ended, bytes. */
+  prev_pos = -1;
+}
+
 /** An open file. */
 export class file {
   f_path = "";
@@ -87,6 +100,9 @@ export class file {
   f_op: file_operations = {};
   f_inode: inode | null = null;
   private_data: unknown = null;
+  readonly f_ra = new file_ra_state();
+  /** Failed write-backs of its device that it has been told of. */
+  f_wb_err = 0;
 }
 
 /** Opens a path. ERR_PTR: -ENOENT, -EISDIR, -EACCES, -ENXIO, or what the device says. Sleeps. */
