@@ -140,6 +140,7 @@ describe("destroying", () => {
     machine.run(1, (cpu) => cpu.grant(8, 2, 50));
     machine.run(2, (cpu) => expect(cpu.unmap(handle, cpu.hostAddress(0))).toBe(GNTST_okay));
     expect(machine.cpu(1).grantFlags(8)).toBe(GTF_permit_access);
+    expect(machine.hv.ledger().domains.find((d) => d.domid === 1)).toMatchObject({ grantsInUse: 0, pins: 0 });
   });
 
   it("frames are not handed out while somebody maps them; then zeroed, and stale aliases are dropped", () => {

@@ -242,6 +242,19 @@ describe("delivery", () => {
     expect(machine.hv.domain(2).counters.upcalls).toBe(before + 1);
   });
 
+  it("two ports of different words are two selector bits and one upcall", () => {
+    const ports = machine.run(1, (cpu) => Array.from({ length: 100 }, () => allocate(cpu, 2)));
+    machine.run(2, (cpu) => ports.forEach((port) => bind(cpu, 1, port)));
+    machine.settle();
+    const before = machine.hv.domain(2).counters.upcalls;
+    machine.run(1, (cpu) => {
+      cpu.evtchn(EVTCHNOP_send, ports[0]);
+      cpu.evtchn(EVTCHNOP_send, ports[99]);
+    });
+    expect(machine.hv.domain(2).counters.upcalls).toBe(before + 1);
+    machine.run(2, (cpu) => expect(cpu.takeEvents()).toEqual([ports[0], ports[99]]));
+  });
+
   it("send and unmask of a port that is not in use are -EINVAL", () => {
     machine.run(1, (cpu) => {
       for (const port of [0, 9, 4096, 0xffffffff]) {

@@ -13,6 +13,7 @@ describe("the hash", () => {
     const trace = kept();
     for (let i = 0; i < 3000; i++) trace.hypercall(1, 0, 20, i, -i, 0, 0);
     const words = trace.words();
+    expect(traceRecords(words).map((record) => record.words[2])).toEqual(Array.from({ length: 3000 }, (_, i) => i));
     let digest: Uint8Array = new Uint8Array(32);
     const step = (from: number, to: number) =>
       createHash("sha256")
