@@ -187,7 +187,7 @@ function* brd_init(): Sleeps<number> {
   return 0;
 }
 
-function* brd_exit(): Sleeps<void> {
+export function* brd_exit(): Sleeps<void> {
   yield* brd_cleanup();
   unregister_blkdev(RAMDISK_MAJOR, "ramdisk");
   pr_info("brd: module unloaded\n");

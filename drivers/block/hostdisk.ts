@@ -494,7 +494,7 @@ function* hostdisk_init(): Sleeps<number> {
   return 0;
 }
 
-function* hostdisk_exit(): Sleeps<void> {
+export function* hostdisk_exit(): Sleeps<void> {
   yield* cancel_work_sync(rescan_work);
   for (let index = 0; index < HOSTDISKS_MAX; index++) {
     if (hostdisks[index] !== null) yield* hostdisk_remove(index, "orderly");

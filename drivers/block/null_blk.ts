@@ -59,11 +59,11 @@ function param(name: string, initial: number, description: string): Ptr<number> 
 const nr_devices = param("nr_devices", 1, "Number of devices to register. Default: 1");
 const gb = param("gb", 250, "Size in GB");
 const bs = param("bs", 512, "Block size (in bytes)");
-const queue_mode = param("queue_mode", NULL_Q_MQ, "Block interface to use (0=bio,2=multiqueue)");
-const irqmode = param("irqmode", NULL_IRQ_SOFTIRQ, "IRQ completion handler. 0-none, 1-softirq, 2-timer");
+export const queue_mode = param("queue_mode", NULL_Q_MQ, "Block interface to use (0=bio,2=multiqueue)");
+export const irqmode = param("irqmode", NULL_IRQ_SOFTIRQ, "IRQ completion handler. 0-none, 1-softirq, 2-timer");
 const submit_queues = param("submit_queues", 1, "Number of submission queues");
 const hw_queue_depth = param("hw_queue_depth", 64, "Queue depth for each hardware queue. Default: 64");
-const completion_nsec = param(
+export const completion_nsec = param(
   "completion_nsec",
   10000,
   "Time in ns to complete a request in hardware. Default: 10,000ns",
@@ -195,7 +195,7 @@ function* null_del_all(): Sleeps<void> {
   }
 }
 
-function* null_init(): Sleeps<number> {
+export function* null_init(): Sleeps<number> {
   let error = null_validate_conf();
   if (error !== 0) return error;
   null_major = register_blkdev(0, "nullb");
@@ -210,7 +210,7 @@ function* null_init(): Sleeps<number> {
   return 0;
 }
 
-function* null_exit(): Sleeps<void> {
+export function* null_exit(): Sleeps<void> {
   yield* null_del_all();
   unregister_blkdev(null_major, "nullb");
 }

@@ -33,15 +33,17 @@ const SECTORS = 4096;
 /** What is on the disk, and which reads were made of it. */
 class Image {
   readonly bytes: Uint8Array;
+  private readonly view: DataView;
   readonly reads: [number, number][] = [];
   failing = -1;
 
   constructor(readonly sectors = SECTORS, readonly blockSize = 512) {
     this.bytes = new Uint8Array(sectors * 512);
+    this.view = new DataView(this.bytes.buffer);
   }
 
   u32(offset: number, value: number): void {
-    new DataView(this.bytes.buffer).setUint32(offset, value, true);
+    this.view.setUint32(offset, value, true);
   }
 
   u64(offset: number, value: number): void {
