@@ -31,6 +31,7 @@ export function bootKernel(domid = 0): FakeKernel {
     for (let slice = 0; slice < SLICES_MAX; slice++) {
       enter();
       store.flush();
+      if (fake.shutdowns.length > 0) return;
       if (fake.hal.control[CONTROL_RAN] === CONTROL_RAN_BLOCKED && (fake.page(1)[0] & 0xff) === 0) return;
     }
     throw new Error("the kernel does not come to rest");

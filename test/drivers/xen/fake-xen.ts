@@ -142,13 +142,19 @@ export function makeFakeXen(vcpus = 1, domid = 1): FakeXen {
     }
     if (op === xen.__HYPERVISOR_console_io) print(cmd === xen.CONSOLEIO_write ? a1 : 0, a2);
     if (op === xen.__HYPERVISOR_set_timer_op) setTimer((a1 >>> 0) * 4294967296 + (cmd >>> 0));
-    if (op === xen.__HYPERVISOR_sched_op && cmd === SCHEDOP_shutdown) fake.shutdowns.push(ram[a1 / 4]);
+    if (op === xen.__HYPERVISOR_sched_op && cmd === SCHEDOP_shutdown) shutdown(ram[a1 / 4]);
     return 0;
   }
 
   function print(length: number, paddr: number): void {
     const text = Buffer.from(memory, MFN_BASE * 4096 + paddr, length).toString("latin1");
     fake.log.push(...text.split("\n").filter((line) => line !== "" && !line.startsWith("<s>")));
+  }
+
+  /** The domain is not entered again: its slice is over. */
+  function shutdown(reason: number): void {
+    fake.shutdowns.push(reason);
+    for (let v = 0; v < CONTROL_VCPUS_MAX; v++) clock[v * CONTROL_VCPU_DOUBLES + CONTROL_SLICE_END] = 0;
   }
 
   function setTimer(ns: number): void {
