@@ -71,3 +71,28 @@ export function blk_account_io_flush(disk_part0: block_device, took: number): vo
   disk_part0.bd_stats.ios[STAT_FLUSH]++;
   disk_part0.bd_stats.nsecs[STAT_FLUSH] += took;
 }
+
+function milliseconds(ns: number): number {
+  return Math.floor(ns / 1_000_000);
+}
+
+/** The numbers of /sys/block/NAME/stat and /proc/diskstats, in their order. Times are in milliseconds. */
+export function part_stat_fields(stats: disk_stats): number[] {
+  const group = (at: number): number[] => [
+    stats.ios[at],
+    stats.merges[at],
+    stats.sectors[at],
+    milliseconds(stats.nsecs[at]),
+  ];
+  const all = stats.nsecs[STAT_READ] + stats.nsecs[STAT_WRITE] + stats.nsecs[STAT_DISCARD] + stats.nsecs[STAT_FLUSH];
+  return [
+    ...group(STAT_READ),
+    ...group(STAT_WRITE),
+    stats.in_flight[0] + stats.in_flight[1],
+    milliseconds(stats.io_nsecs),
+    milliseconds(all),
+    ...group(STAT_DISCARD),
+    stats.ios[STAT_FLUSH],
+    milliseconds(stats.nsecs[STAT_FLUSH]),
+  ];
+}

@@ -26,6 +26,7 @@ import type { gendisk, request_queue } from "xenolith/linux/blkdev";
 import type { device, device_attribute } from "xenolith/linux/device";
 import type { kobj_attribute, kobj_type, kobject } from "xenolith/linux/kobject";
 import type { attribute_group, sysfs_buf } from "xenolith/linux/sysfs";
+import { part_stat_fields } from "./blk-stat";
 
 /** "block": every disk and partition, in /sys/class/block. */
 export const block_class = new class_("block");
@@ -69,21 +70,9 @@ function bdev_attr(name: string, value: (bdev: block_device) => number | string)
   return DEVICE_ATTR_RO(name, (dev, _attr, buf) => sysfs_emit(buf, "%s\n", String(value(bdev_of(dev)))));
 }
 
-function milliseconds(ns: number): number {
-  return Math.floor(ns / 1_000_000);
-}
-
 /** The line of /sys/block/NAME/stat. Linux: part_stat_show. */
 function stat_show(dev: device, _attr: device_attribute, buf: sysfs_buf): number {
-  const stats = bdev_of(dev).bd_stats;
-  const fields: number[] = [];
-  for (const group of [0, 1]) {
-    fields.push(stats.ios[group], stats.merges[group], stats.sectors[group], milliseconds(stats.nsecs[group]));
-  }
-  const all = stats.nsecs[0] + stats.nsecs[1] + stats.nsecs[2] + stats.nsecs[3];
-  fields.push(stats.in_flight[0] + stats.in_flight[1], milliseconds(stats.io_nsecs), milliseconds(all));
-  fields.push(stats.ios[2], stats.merges[2], stats.sectors[2], milliseconds(stats.nsecs[2]));
-  fields.push(stats.ios[3], milliseconds(stats.nsecs[3]));
+  const fields = part_stat_fields(bdev_of(dev).bd_stats);
   return sysfs_emit(buf, "%s\n", fields.map((field) => String(field).padStart(8)).join(" "));
 }
 
