@@ -23,7 +23,7 @@ export function canonicalPath(given: string, domid: number): string | null {
   if (given === "" || given.startsWith("@")) return null;
   if (given.length > (absolute ? XENSTORE_ABS_PATH_MAX : XENSTORE_REL_PATH_MAX)) return null;
   const path = absolute ? given : `${domainPath(domid)}/${given}`;
-  if (path.length > XENSTORE_ABS_PATH_MAX || !ABSOLUTE.test(path)) return null;
+  if (!ABSOLUTE.test(path)) return null;
   const home = HOME.exec(path);
   return path.length - (home === null ? 0 : home[0].length) > PATH_LENGTH_MAX ? null : path;
 }

@@ -81,16 +81,16 @@ export function commitExceedsQuota(state: XsState, transaction: XsTransaction, d
   return accountOf(state, domid).nodes + delta > NODES_MAX;
 }
 
-/** Makes the changes of a transaction without conflicts live. `writer`: the client's domain. */
+/**
+ * Makes the changes of a transaction without conflicts live. `writer`: the client's domain. What is new comes in the order in which it was made,
+ * so parents come before their children.
+ */
 export function applyTransaction(state: XsState, transaction: XsTransaction, writer: number): void {
   const live = new LiveView(state, writer);
-  const puts: [path: string, node: XsNode, depth: number][] = [];
   for (const [path, node] of transaction.overlay) {
-    if (node !== null) puts.push([path, node, path.split("/").length]);
-    else if (live.get(path) !== undefined) live.remove(path);
+    if (node === null && live.get(path) !== undefined) live.remove(path);
   }
-  puts.sort((a, b) => a[2] - b[2]);
-  for (const [path, node] of puts) applyNode(live, path, node);
+  for (const [path, node] of transaction.overlay) if (node !== null) applyNode(live, path, node);
 }
 
 function applyNode(live: LiveView, path: string, node: XsNode): void {

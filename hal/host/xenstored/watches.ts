@@ -42,7 +42,6 @@ export function observe(state: XsState, path: string, change: "written" | "remov
 export function fire(context: XsContext, observation: Observation): void {
   const { path, before, below } = observation;
   const after = guardedAt(context.state, path);
-  if (before === null && after === null) return;
   for (const watch of [...context.state.watches]) {
     if (isAtOrBelow(path, watch.path)) fireOne(context, watch, path, [before, after]);
     else if (below.has(watch.path) && !context.state.nodes.has(watch.path)) {

@@ -133,6 +133,18 @@ describe("quotas of a guest", () => {
     expect(client.write("n0", value)).toBe("OK");
   });
 
+  test("2.5 MB of nodes alone, their paths counted", () => {
+    const client = new StoreWorld().guest(7);
+    const name = (i: number): string => `${"p".repeat(900)}${i}`;
+    const [made, error] = until(client, 999, (i) => client.write(name(i), "v".repeat(2000)));
+    expect([made > 850, made < 900, error]).toEqual([true, true, "ENOMEM"]);
+    expect(client.ask(xs.XS_RM, [name(0)])).toBe("OK");
+    expect(client.write(name(0), "v".repeat(2000))).toBe("OK");
+    const grown = new StoreWorld().guest(7);
+    expect(until(grown, 999, (i) => grown.write(name(i), ""))).toEqual([999, "OK"]);
+    expect(until(grown, 999, (i) => grown.write(name(i), "v".repeat(2000)))[1]).toBe("ENOMEM");
+  });
+
   test("one guest's quotas do not touch another's, nor domain 0's", () => {
     const world = new StoreWorld();
     const [greedy, modest, dom0] = [world.guest(7), world.guest(8), world.introduce(0)];

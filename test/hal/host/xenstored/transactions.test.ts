@@ -56,6 +56,20 @@ describe("a transaction", () => {
     expect(one.ask(xs.XS_READ, ["/s/a"])).toBe("ENOENT");
   });
 
+  test("removing and making a watched node again is one event, as when the toolstack makes a device's directory anew", () => {
+    const [one, other] = two();
+    one.write("/s/dev/state", "6");
+    other.ask(xs.XS_WATCH, ["/s/dev/state", "t"]);
+    other.takeEvents();
+    const id = one.start();
+    one.ask(xs.XS_RM, ["/s/dev"], id);
+    one.ask(xs.XS_MKDIR, ["/s/dev"], id);
+    one.write("/s/dev/state", "1", id);
+    expect(end(one, id)).toBe("OK");
+    expect(other.takeEvents()).toEqual(["/s/dev/state t"]);
+    expect(other.ask(xs.XS_READ, ["/s/dev/state"])).toBe("1");
+  });
+
   test("ids are per connection, and another connection's mean nothing", () => {
     const [one, other] = two();
     const id = one.start();
@@ -178,6 +192,26 @@ describe("guests that keep writing (XSA-206)", () => {
     expect(one.ask(xs.XS_READ, ["/s/x"])).toBe("3");
     expect(other.receive().map(({ text }) => text)).toEqual(["OK"]);
     expect(other.write("/s/x", "after")).toBe("OK");
+  });
+
+  test("it is the last writer who counts, and privileged ones need no guarding against", () => {
+    for (const [last, guarded] of [
+      ["guest", true],
+      ["host", false],
+    ] as const) {
+      const [one, other] = two();
+      const host = one.world.store.connectHost();
+      for (let i = 0; i < 2; i++) {
+        const id = one.start();
+        one.ask(xs.XS_READ, ["/s/x"], id);
+        if (last === "host") other.write("/s/x", "1");
+        host.write("/s/x", "2");
+        if (last === "guest") other.write("/s/x", "3");
+        expect(end(one, id)).toBe("EAGAIN");
+      }
+      one.start();
+      expect(one.world.store.state.guarded !== 0).toBe(guarded);
+    }
   });
 
   test("reading goes on while a guarded transaction is open; writing waits, in order, until it ends in any way", () => {
