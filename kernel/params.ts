@@ -98,7 +98,7 @@ function add_kernel_param(
 }
 
 export function core_param<T extends param_value>(name: string, arg: Ptr<T>, type: param_type, perm: number): void {
-  add_kernel_param(name, type, perm, arg as unknown as Ptr<param_value>, ops_of(type));
+  add_kernel_param(name, type, perm, arg, ops_of(type));
 }
 EXPORT_SYMBOL(core_param);
 
@@ -109,7 +109,7 @@ export function builtin_param_named<T extends param_value>(
   type: param_type,
   perm: number,
 ): void {
-  add_kernel_param(`${module}.${name}`, type, perm, arg as unknown as Ptr<param_value>, ops_of(type));
+  add_kernel_param(`${module}.${name}`, type, perm, arg, ops_of(type));
 }
 EXPORT_SYMBOL(builtin_param_named);
 

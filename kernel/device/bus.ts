@@ -141,7 +141,8 @@ function named_device(drv: device_driver, text: string): device | null {
 function* bind_store(drv: device_driver, _attr: driver_attribute, buf: string, count: number): Sleeps<number> {
   const dev = named_device(drv, buf);
   if (dev === null) return -ENODEV;
-  const matches = dev.driver === null && drv.bus?.match != null && drv.bus.match(dev, drv) !== 0;
+  const match = drv.bus === null ? null : drv.bus.match;
+  const matches = dev.driver === null && match !== null && match(dev, drv) !== 0;
   const error = matches ? yield* device_driver_attach(drv, dev) : -ENODEV;
   put_device(dev);
   return error === 0 ? count : error;

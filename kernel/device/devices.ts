@@ -47,8 +47,10 @@ function dev_uevent(dev: device, env: kobj_uevent_env): boolean {
   }
   if (dev.type !== null) add_uevent_var(env, "DEVTYPE=%s", dev.type.name);
   if (dev.driver !== null) add_uevent_var(env, "DRIVER=%s", dev.driver.name);
-  if (dev.bus?.uevent != null && dev.bus.uevent(dev, env) < 0) return false;
-  if (dev.class?.dev_uevent != null && dev.class.dev_uevent(dev, env) < 0) return false;
+  const bus_uevent = dev.bus === null ? null : dev.bus.uevent;
+  if (bus_uevent !== null && bus_uevent(dev, env) < 0) return false;
+  const class_uevent = dev.class === null ? null : dev.class.dev_uevent;
+  if (class_uevent !== null && class_uevent(dev, env) < 0) return false;
   return (dev.type?.uevent?.(dev, env) ?? 0) >= 0;
 }
 

@@ -69,8 +69,8 @@ export function sysfs_remove_dir(kobj: kobject): void {
 
 /** Attributes of bare kobjects. */
 const kobj_ops: sysfs_ops = {
-  show: (kobj, attr, buf) => (attr as kobj_attribute).show?.(kobj, attr as kobj_attribute, buf) ?? -EIO,
-  store: (kobj, attr, buf, count) => (attr as kobj_attribute).store?.(kobj, attr as kobj_attribute, buf, count) ?? -EIO,
+  show: (kobj, attr, buf) => (attr as kobj_attribute).show?.(kobj, attr, buf) ?? -EIO,
+  store: (kobj, attr, buf, count) => (attr as kobj_attribute).store?.(kobj, attr, buf, count) ?? -EIO,
 };
 
 function add_file(directory: sysfs_dirent, kobj: kobject, attr: attribute, mode: number): number {

@@ -22,7 +22,7 @@ import { lock_acquire } from "./lockdep";
 
 function take(lock: mutex, task: task_struct): void {
   if (__DEBUG__) {
-    lock_acquire(lock, task.held_locks as mutex[]);
+    lock_acquire(lock, task.held_locks);
     task.held_locks.push(lock);
   }
   lock.owner = task;

@@ -60,7 +60,6 @@ function take(cpu: cpu_info, lock: spinlock_t): void {
   if (lock.locked) recursion(cpu, lock);
   if (__DEBUG__) check_acquire(cpu, lock);
   lock.locked = true;
-  lock.owner_cpu = cpu.id;
   cpu.preempt_count++;
   control[CONTROL_SPINLOCKS]++;
 }
@@ -69,7 +68,6 @@ function release(cpu: cpu_info, lock: spinlock_t): void {
   if (!lock.locked) already_unlocked(cpu, lock);
   if (__DEBUG__) check_release(cpu, lock);
   lock.locked = false;
-  lock.owner_cpu = -1;
   cpu.preempt_count--;
   control[CONTROL_SPINLOCKS]--;
 }
@@ -91,18 +89,28 @@ export function spin_trylock(lock: spinlock_t): boolean {
 }
 EXPORT_SYMBOL(spin_trylock);
 
+/** Taken several times per request: `take` is written out. */
 export function spin_lock_irqsave(lock: spinlock_t): number {
   const cpu = this_cpu;
   const flags = cpu.irqs_off;
   if (flags === 0) irqs_off(cpu);
-  take(cpu, lock);
+  if (lock.locked) recursion(cpu, lock);
+  if (__DEBUG__) check_acquire(cpu, lock);
+  lock.locked = true;
+  cpu.preempt_count++;
+  control[CONTROL_SPINLOCKS]++;
   return flags;
 }
 EXPORT_SYMBOL(spin_lock_irqsave);
 
+/** As `spin_lock_irqsave`: `release` is written out. */
 export function spin_unlock_irqrestore(lock: spinlock_t, flags: number): void {
   const cpu = this_cpu;
-  release(cpu, lock);
+  if (!lock.locked) already_unlocked(cpu, lock);
+  if (__DEBUG__) check_release(cpu, lock);
+  lock.locked = false;
+  cpu.preempt_count--;
+  control[CONTROL_SPINLOCKS]--;
   if (flags === 0) irqs_on(cpu);
 }
 EXPORT_SYMBOL(spin_unlock_irqrestore);

@@ -8,6 +8,8 @@
 export interface kernel_symbol {
   readonly value: unknown;
   readonly owner: object | null;
+  /** Only for modules with a GPL compatible licence. */
+  readonly gpl_only: boolean;
 }
 
 const symbols = new Map<string, kernel_symbol>();
@@ -20,10 +22,16 @@ export function set_symbol_owner(owner: object | null): void {
 
 /** Publishes a value. The linker writes the name. */
 export function EXPORT_SYMBOL(name: string, value: unknown): void {
-  symbols.set(name, { value, owner: loading });
+  symbols.set(name, { value, owner: loading, gpl_only: false });
 }
+
+/** `EXPORT_SYMBOL` for modules with a GPL compatible licence. */
+export function EXPORT_SYMBOL_GPL(name: string, value: unknown): void {
+  symbols.set(name, { value, owner: loading, gpl_only: true });
+}
+
 EXPORT_SYMBOL("EXPORT_SYMBOL", EXPORT_SYMBOL);
-EXPORT_SYMBOL("EXPORT_SYMBOL_GPL", EXPORT_SYMBOL);
+EXPORT_SYMBOL("EXPORT_SYMBOL_GPL", EXPORT_SYMBOL_GPL);
 
 /** The symbol, or undefined. */
 export function find_symbol(name: string): kernel_symbol | undefined {

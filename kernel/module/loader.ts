@@ -29,6 +29,7 @@ import { module_add_to_sysfs, module_remove_from_sysfs } from "./sysfs";
 
 /** What the loader reads of a bundle's manifest (`hal/host/image/format.ts`). */
 interface bundle_manifest {
+  readonly license: string;
   readonly undefined: readonly string[];
   readonly depends: readonly string[];
   readonly aliases: readonly string[];
@@ -59,6 +60,7 @@ function manifest_of(bundle: string): bundle_manifest {
   const text = hal.manifest("modules", bundle);
   const parsed = (text === null ? {} : JSON.parse(text)) as Partial<bundle_manifest>;
   return {
+    license: parsed.license ?? "",
     undefined: parsed.undefined ?? [],
     depends: parsed.depends ?? [],
     aliases: parsed.aliases ?? [],
@@ -66,12 +68,16 @@ function manifest_of(bundle: string): bundle_manifest {
   };
 }
 
-/** Finds every symbol and counts the modules that it comes from. Returns 0 or -ENOENT, having said which ones are missing. */
-function resolve_symbols(mod: loaded_module, names: readonly string[]): number {
+/** Licences that may use EXPORT_SYMBOL_GPL symbols. */
+const GPL_COMPATIBLE = ["GPL", "GPL v2", "GPL and additional rights", "Dual BSD/GPL", "Dual MIT/GPL", "Dual MPL/GPL"];
+
+/** Finds every symbol and the modules that they come from. Returns 0 or -ENOENT, having said which ones are missing. */
+function resolve_symbols(mod: loaded_module, manifest: bundle_manifest): number {
+  const is_gpl = GPL_COMPATIBLE.includes(manifest.license);
   let error = 0;
-  for (const name of names) {
+  for (const name of manifest.undefined) {
     const symbol = find_symbol(name);
-    const owner = symbol?.owner as module | null | undefined;
+    const owner = symbol === undefined || (symbol.gpl_only && !is_gpl) ? undefined : (symbol.owner as module | null);
     if (owner === undefined || (owner !== null && owner.state === MODULE_STATE_GOING)) {
       pr_err("%s: Unknown symbol %s (err %d)\n", mod.name, name, -ENOENT);
       error = -ENOENT;
@@ -138,7 +144,7 @@ function free_module(mod: module): void {
 function* load_module(bundle: string, args: string): Sleeps<number> {
   if (find_module(bundle) !== null) return -EEXIST;
   const mod = new loaded_module(canonical_name(bundle));
-  let error = resolve_symbols(mod, manifest_of(bundle).undefined);
+  let error = resolve_symbols(mod, manifest_of(bundle));
   if (error !== 0) return error;
   error = run_bundle(mod, bundle);
   if (error !== 0) return error;

@@ -102,7 +102,7 @@ export function module_param_cb<T extends param_value>(
   perm: number,
 ): void {
   if (loading === null) return;
-  const param = make_param(name, "custom", perm, arg as unknown as Ptr<param_value>, ops, loading);
+  const param = make_param(name, "custom", perm, arg, ops, loading);
   loading.params.set(canonical_name(name), param);
 }
 EXPORT_SYMBOL(module_param_cb);
@@ -117,7 +117,7 @@ export function module_param_named<T extends param_value>(
     core_param(name, arg, type, perm);
     return;
   }
-  const param = make_param(name, type, perm, arg as unknown as Ptr<param_value>, ops_of(type), loading);
+  const param = make_param(name, type, perm, arg, ops_of(type), loading);
   loading.params.set(canonical_name(name), param);
 }
 EXPORT_SYMBOL(module_param_named);

@@ -45,6 +45,7 @@ import { param_sysfs_init } from "../../kernel/module/sysfs";
 import { trap_init } from "../../kernel/panic";
 import { parse_args } from "../../kernel/params";
 import { sched_init, set_smp_send_reschedule } from "../../kernel/sched/core";
+import { cpus } from "../../kernel/sched/cpu";
 import { xen_timer_interrupt } from "../../kernel/time/timer";
 import { kthread_run } from "xenolith/linux/kthread";
 import type { Sleeps, task_struct } from "xenolith/linux/sched";
@@ -100,12 +101,9 @@ export interface BareKernel {
   interrupt(handler: () => void, vcpu?: number): void;
 }
 
-let booted = false;
-
 /** Boots the core. Once per test file. */
 export function bootBareKernel(options: BareKernelOptions = {}): BareKernel {
-  if (booted) throw new Error("one bare kernel per test file: its state is in the loaded modules");
-  booted = true;
+  if (cpus.length > 0) throw new Error("one bare kernel per test file: its state is in the loaded modules");
   const machine = new BareMachine(options);
   set_hal(machine.hal);
   sched_init();

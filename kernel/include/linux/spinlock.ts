@@ -5,8 +5,6 @@
 
 export class spinlock_t {
   locked = false;
-  /** Debug builds: who holds it, as `comm/pid` and CPU. */
-  owner_cpu = -1;
   /** Debug builds: was it ever taken in an interrupt, and ever with interrupts on. */
   used_in_irq = false;
   used_with_irqs_on = false;
@@ -22,7 +20,6 @@ export class spinlock_t {
 
 export function spin_lock_init(lock: spinlock_t): void {
   lock.locked = false;
-  lock.owner_cpu = -1;
 }
 
 export function spin_is_locked(lock: spinlock_t): boolean {

@@ -15,6 +15,7 @@ import {
 } from "xenolith/linux/module";
 import { sysfs_lookup, sysfs_read, sysfs_write, type sysfs_dirent } from "xenolith/linux/sysfs";
 import { ptr } from "xenolith/linux/types";
+import { EXPORT_SYMBOL_GPL } from "../../../kernel/module/ksymtab";
 import { bootBareKernel, type BareModule } from "../../kit/bare-kernel";
 
 const log: string[] = [];
@@ -52,6 +53,8 @@ const kernel = bootBareKernel({
       ksym("EXPORT_SYMBOL")("failing_symbol", 1);
       ksym("module_init")(() => -ENODEV);
     }),
+    proprietary: bareModule([...MACROS, "gpl_helper"], { license: "Proprietary" }, () => undefined),
+    copyleft: bareModule([...MACROS, "gpl_helper"], { license: "Dual MIT/GPL" }, () => undefined),
     permanent: bareModule(MACROS, {}, (ksym) => void ksym("module_init")(() => 0)),
   },
 });
@@ -114,4 +117,11 @@ test("a failing init takes everything back; a module without exit stays", () => 
   expect(kernel.run(() => init_module("permanent", "typo=1"))).toBe(0);
   expect(kernel.log.at(-1)).toMatch(/permanent: unknown parameter 'typo' ignored/);
   expect(kernel.run(() => delete_module("permanent"))).toBe(-EBUSY);
+});
+
+test("EXPORT_SYMBOL_GPL: only modules with a compatible licence see the symbol", () => {
+  EXPORT_SYMBOL_GPL("gpl_helper", () => 0);
+  expect(kernel.run(() => init_module("proprietary", ""))).toBe(-ENOENT);
+  expect(kernel.log.at(-1)).toMatch(/proprietary: Unknown symbol gpl_helper \(err -2\)/);
+  expect(kernel.run(() => init_module("copyleft", ""))).toBe(0);
 });

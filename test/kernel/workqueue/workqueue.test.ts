@@ -18,7 +18,7 @@ import {
   schedule_work,
   system_wq,
   work_struct,
-  workqueue_struct,
+  type workqueue_struct,
 } from "xenolith/linux/workqueue";
 import { bootBareKernel } from "../../kit/bare-kernel";
 
