@@ -192,6 +192,8 @@ describe("guests that keep writing (XSA-206)", () => {
     expect(one.ask(xs.XS_READ, ["/s/x"])).toBe("3");
     expect(other.receive().map(({ text }) => text)).toEqual(["OK"]);
     expect(other.write("/s/x", "after")).toBe("OK");
+    one.start();
+    expect(one.world.store.state.guarded).toBe(0);
   });
 
   test("it is the last writer who counts, and privileged ones need no guarding against", () => {
