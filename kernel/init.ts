@@ -10,6 +10,7 @@ import { kthread_run } from "xenolith/linux/kthread";
 import { pr_err, pr_info, pr_warn } from "xenolith/linux/printk";
 import type { Sleeps } from "xenolith/linux/sched";
 import { ptr } from "xenolith/linux/types";
+import { smp_init } from "./arch/xen/smp";
 import { do_initcall_level, INITCALL_LEVELS } from "./initcall";
 
 /** `modules=a,b`: what is loaded at boot, in order, with what it depends on. */
@@ -36,6 +37,7 @@ function* run_init_process(fn: () => Sleeps<number>): Sleeps<number> {
 
 /** The body of task 1. */
 export function* kernel_init(): Sleeps<number> {
+  smp_init();
   for (const level of INITCALL_LEVELS) {
     if (level === "late") yield* load_boot_modules();
     yield* do_initcall_level(level);
