@@ -8,7 +8,7 @@
  * A guest that throws, loops, or exhausts its heap or stack comes back as GuestDeath. Nothing that a guest does throws through a WASM frame:
  * a fault of our own inside a host function is kept and thrown again once the guest has returned.
  */
-import { CONTROL_LEFT, CONTROL_RETURN, CONTROL_VCPU, CONTROL_VCPU_WORDS } from "../../abi/control";
+import { CONTROL_LEFT, CONTROL_RETURN, CONTROL_VCPU, CONTROL_VCPUS_MAX, CONTROL_VCPU_WORDS } from "../../abi/control";
 import { GuestDeath, type GuestDeathKind, type GuestDomain } from "../hypervisor/guest-domain";
 import { FRAME_SIZE, type MachineMemory, memoryOver } from "../hypervisor/memory";
 import type { BundleKind, DomainSpec, Engine } from "./engine";
@@ -161,7 +161,7 @@ class QuickJSDomain implements GuestDomain {
 
   enter(): void {
     const { raw, memory } = this.engine;
-    const left = this.controlWord + memory.u32[this.controlWord + CONTROL_VCPU] * CONTROL_VCPU_WORDS + CONTROL_LEFT;
+    const left = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS + CONTROL_LEFT;
     memory.u32[left] = 0;
     this.fuel = this.spec.limits.fuel;
     const result = raw.callQuick(this.context.pointer, this.enterFunction);
@@ -237,7 +237,7 @@ class QuickJSDomain implements GuestDomain {
     const { raw, memory } = this.engine;
     this.engine.refresh();
     const op = raw.argumentInt(argv, 0);
-    const block = this.controlWord + memory.u32[this.controlWord + CONTROL_VCPU] * CONTROL_VCPU_WORDS;
+    const block = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS;
     const result = this.spec.hypercall(
       op,
       raw.argumentInt(argv, 1),
@@ -246,6 +246,11 @@ class QuickJSDomain implements GuestDomain {
     );
     this.engine.memory.i32[block + CONTROL_RETURN] = result;
     return 0;
+  }
+
+  /** The vCPU that the control page names. The guest can write there, so the index is cut to the page. */
+  private enteredVcpu(): number {
+    return this.engine.memory.u32[this.controlWord + CONTROL_VCPU] & (CONTROL_VCPUS_MAX - 1);
   }
 
   private frame(mfn: number): Pointer {

@@ -150,6 +150,25 @@ describe("engine quickjs contains", () => {
     expect(engine.memory.u32[engine.memory.base / 4 + CONTROL_VCPU]).toBe(0);
   });
 
+  it("a guest that names a vCPU far outside of its control page: nothing is written there", async () => {
+    const engine = await make("quickjs");
+    const kernel = `let hal; exports.boot = (h) => { hal = h; };
+      exports.enter = () => { hal.control[${CONTROL_VCPU}] = 1000; hal.hypercall(1, 0, 0, 0); };`;
+    const domain = engine.createDomain(spec(1, kernel, { hypercall: () => 0x5a5a }));
+    domain.start();
+    const before = engine.memory.u32.slice();
+    try {
+      domain.enter();
+    } catch (error) {
+      expect(error).toBeInstanceOf(GuestDeath);
+    }
+    const first = engine.memory.base / 4;
+    const changed = [...engine.memory.u32.subarray(first, first + 64 * 1024).keys()].filter(
+      (i) => engine.memory.u32[first + i] !== before[first + i],
+    );
+    expect(changed.every((word) => word < 1024)).toBe(true);
+  });
+
   it("a condemned domain that catches everything", async () => {
     const engine = await make("quickjs");
     let dying = false;
