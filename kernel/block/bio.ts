@@ -4,7 +4,7 @@
  * A bio in a pool has __bi_cnt 0; touching it then is a bug that `bio_put` and `bio_endio` catch. The pools are intrusive stacks and only
  * grow; a bio keeps its vector objects, so that a recycled one costs no allocation.
  */
-import { BUG_ON } from "xenolith/linux/kernel";
+import { BUG, BUG_ON } from "xenolith/linux/kernel";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { memset_page } from "xenolith/xen/page";
 import {
@@ -47,7 +47,7 @@ function take(pool: number, bdev: block_device): bio {
 
 /** See the header. Linux: bio_alloc_bioset. */
 export function bio_alloc(bdev: block_device, nr_vecs: number, opf: blk_opf_t, _gfp_mask: gfp_t): bio {
-  BUG_ON(nr_vecs > BIO_MAX_VECS);
+  if (nr_vecs > BIO_MAX_VECS) BUG();
   const bio = take(nr_vecs <= POOL_VECS[0] ? 0 : nr_vecs <= POOL_VECS[1] ? 1 : 2, bdev);
   bio.bi_opf = opf;
   bio.bi_max_vecs = nr_vecs;
@@ -55,17 +55,17 @@ export function bio_alloc(bdev: block_device, nr_vecs: number, opf: blk_opf_t, _
 }
 EXPORT_SYMBOL(bio_alloc);
 
-/** Back to what `take` expects: everything but the device and the reference. */
+/** Back to what `take` expects: everything but the device, the operation and the reference. */
 function wipe(bio: bio): void {
+  const iter = bio.bi_iter;
   bio.bi_next = null;
-  bio.bi_opf = 0;
   bio.bi_flags = 0;
   bio.bi_status = 0;
   bio.__bi_remaining = 1;
-  bio.bi_iter.bi_sector = 0;
-  bio.bi_iter.bi_size = 0;
-  bio.bi_iter.bi_idx = 0;
-  bio.bi_iter.bi_bvec_done = 0;
+  iter.bi_sector = 0;
+  iter.bi_size = 0;
+  iter.bi_idx = 0;
+  iter.bi_bvec_done = 0;
   bio.bi_end_io = null;
   bio.bi_private = null;
   bio.bi_vcnt = 0;
@@ -86,7 +86,8 @@ export function bio_get(bio: bio): void {
 EXPORT_SYMBOL(bio_get);
 
 export function bio_put(bio: bio): void {
-  BUG_ON(bio.__bi_cnt <= 0);
+  // Not BUG_ON: this runs for every bio, and a call costs as much as all the rest.
+  if (bio.__bi_cnt <= 0) BUG();
   if (--bio.__bi_cnt > 0) return;
   wipe(bio);
   bio.bi_next = pools[bio.bi_pool];
@@ -141,7 +142,7 @@ function chain_parent(child: bio): bio {
 
 export function bio_endio(bio: bio): void {
   for (;;) {
-    BUG_ON(bio.__bi_remaining <= 0 || bio.__bi_cnt <= 0);
+    if (bio.__bi_remaining <= 0 || bio.__bi_cnt <= 0) BUG();
     if (--bio.__bi_remaining > 0) return;
     const end_io = bio.bi_end_io;
     // A chain may be as long as a split bio has parts: walk it instead of recursing.

@@ -13,7 +13,7 @@ import { charge } from "xenolith/linux/ktime";
 import { wait_event } from "xenolith/linux/wait";
 import { complete, completion, wait_for_completion_io } from "xenolith/linux/completion";
 import { INIT_WORK, queue_work, system_highpri_wq, work_struct } from "xenolith/linux/workqueue";
-import { bio_endio, bio_io_error, bio_list, bio_list_add, bio_list_pop, bio_sectors } from "xenolith/linux/bio";
+import { bio_endio, bio_io_error, bio_list, bio_list_add, bio_list_pop } from "xenolith/linux/bio";
 import {
   BD_RO_WARNED,
   BIO_CHECKED,
@@ -34,7 +34,6 @@ import {
   REQ_SYNC,
   SECTOR_SIZE,
   op_is_flush,
-  op_is_write,
 } from "xenolith/linux/blk_types";
 import { BLK_FEAT_NOWAIT, GD_DEAD, bdev_name, bdev_read_only, bdev_write_cache } from "xenolith/linux/blkdev";
 import type { bio, blk_status_t } from "xenolith/linux/blk_types";
@@ -111,10 +110,14 @@ function submit_one(bio: bio): boolean {
     bio_io_error(bio);
     return true;
   }
-  if (q.mq_ops !== null) return blk_mq_submit_bio(q, bio);
+  if (q.mq_ops !== null) {
+    if (!is_aligned(q, bio)) bio_io_error(bio);
+    else return blk_mq_submit_bio(q, bio);
+    return true;
+  }
   if (q.mq_freeze_depth > 0) return wait_or_fail(bio);
   const submit = disk.fops.submit_bio;
-  if (submit === undefined || misaligned(q, bio)) bio_io_error(bio);
+  if (submit === undefined || !is_aligned(q, bio)) bio_io_error(bio);
   else {
     q.q_usage++;
     submit(bio);
@@ -149,11 +152,12 @@ function refuse(bio: bio, status: blk_status_t): false {
   return false;
 }
 
-/** Whether start or length is not a multiple of the logical block. */
-export function misaligned(q: request_queue, bio: bio): boolean {
-  const size = q.limits.logical_block_size;
-  if (size === SECTOR_SIZE) return (bio.bi_iter.bi_size & 511) !== 0;
-  return bio.bi_iter.bi_size % size !== 0 || (bio.bi_iter.bi_sector * SECTOR_SIZE) % size !== 0;
+/** Whether start and length are multiples of the logical block. */
+function is_aligned(q: request_queue, bio: bio): boolean {
+  const block = q.limits.logical_block_size;
+  const iter = bio.bi_iter;
+  if (block === SECTOR_SIZE) return (iter.bi_size & 511) === 0;
+  return iter.bi_size % block === 0 && (iter.bi_sector * SECTOR_SIZE) % block === 0;
 }
 
 /**
@@ -166,13 +170,17 @@ function check_bio(bio: bio): boolean {
   if ((opf & REQ_NOWAIT) !== 0 && (bdev.bd_queue.limits.features & BLK_FEAT_NOWAIT) === 0) {
     return refuse(bio, BLK_STS_NOTSUPP);
   }
-  if (op_is_write(opf)) warn_read_only(bio);
-  if (beyond_end(bio)) return refuse(bio, BLK_STS_IOERR);
+  if ((opf & 1) !== 0) warn_read_only(bio);
+  const sectors = bio.bi_iter.bi_size / SECTOR_SIZE;
+  const sector = bio.bi_iter.bi_sector;
+  if (sectors !== 0 && (sector < 0 || sector > bdev.bd_nr_sectors - sectors) && beyond_end(bio, sectors)) {
+    return refuse(bio, BLK_STS_IOERR);
+  }
   if (bdev.bd_partno !== 0 && (bio.bi_flags & BIO_REMAPPED) === 0) {
     bio.bi_iter.bi_sector += bdev.bd_start_sect;
     bio.bi_flags |= BIO_REMAPPED;
   }
-  if (op_is_flush(opf) && !check_flush(bio)) return false;
+  if ((opf & (REQ_PREFLUSH | REQ_FUA)) !== 0 && !check_flush(bio)) return false;
   const op = opf & REQ_OP_MASK;
   if (op > REQ_OP_WRITE && !check_op(bio, op)) return false;
   bio.bi_flags |= BIO_CHECKED;
@@ -188,18 +196,15 @@ function warn_read_only(bio: bio): void {
   pr_warn("Trying to write to read-only block-device %s\n", bdev_name(bdev));
 }
 
-/** Linux: bio_check_eod. A remapped bio has been checked against its partition. */
-function beyond_end(bio: bio): boolean {
+/** Linux: bio_check_eod. A remapped bio has been checked against its partition; a device of size 0 has another say. */
+function beyond_end(bio: bio, sectors: number): boolean {
   const size = bio.bi_bdev.bd_nr_sectors;
-  const sectors = bio_sectors(bio);
-  if (sectors === 0 || size === 0 || (bio.bi_flags & BIO_REMAPPED) !== 0) return false;
-  const sector = bio.bi_iter.bi_sector;
-  if (sector >= 0 && sectors <= size && sector <= size - sectors) return false;
+  if (size === 0 || (bio.bi_flags & BIO_REMAPPED) !== 0) return false;
   pr_info_ratelimited(
     "attempt to access beyond end of device\n%s: rw=%d, sector=%llu, nr_sectors = %u limit=%llu\n",
     bdev_name(bio.bi_bdev),
     bio.bi_opf,
-    sector,
+    bio.bi_iter.bi_sector,
     sectors,
     size,
   );

@@ -31,13 +31,8 @@ import { biovec_continues } from "./bio";
 /** Sectors of one bio, at most: its size in bytes is a u32 on Linux. */
 const BIO_SECTORS_MAX = Math.floor(0xffffffff / SECTOR_SIZE);
 
-/** The second result of `bio_fit`: physical segments of the part that fits. */
-let fit_segments = 0;
-
-/** Physical segments that the last `bio_fit` counted. */
-export function bio_fit_segments(): number {
-  return fit_segments;
-}
+/** The second result of `bio_fit`: physical segments of the part that fits. Read it at once. */
+export let fit_segments = 0;
 
 /** How many bytes from the bio's start fit into one request of a queue with these limits; the whole bio's size if no split is needed. */
 export function bio_fit(bio: bio, lim: queue_limits): number {

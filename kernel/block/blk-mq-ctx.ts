@@ -3,7 +3,7 @@ import { list_add_tail, list_del, list_splice_tail_init } from "xenolith/linux/l
 import { smp_processor_id } from "xenolith/linux/smp";
 import { BLK_MQ_F_SHOULD_MERGE } from "xenolith/linux/blk-mq";
 import type { bio } from "xenolith/linux/blk_types";
-import type { blk_mq_hw_ctx, request } from "xenolith/linux/blk-mq";
+import type { blk_mq_ctx, blk_mq_hw_ctx, request } from "xenolith/linux/blk-mq";
 import type { request_queue } from "xenolith/linux/blkdev";
 import type { list_head } from "xenolith/linux/list";
 import { blk_attempt_bio_merge } from "./blk-merge";
@@ -38,10 +38,9 @@ export function ctx_remove(rq: request): void {
 }
 
 /** Whether one of the latest requests of this CPU took the bio in. Linux: blk_mq_sched_bio_merge, blk_bio_list_merge. */
-export function blk_mq_sched_bio_merge(q: request_queue, bio: bio, segments: number): boolean {
-  const ctx = q.queue_ctx[smp_processor_id()];
+export function blk_mq_sched_bio_merge(q: request_queue, ctx: blk_mq_ctx, bio: bio, segments: number): boolean {
   const head = ctx.rq_list;
-  if (head.prev === head || q.tag_set === null || (q.tag_set.flags & BLK_MQ_F_SHOULD_MERGE) === 0) return false;
+  if (q.tag_set === null || (q.tag_set.flags & BLK_MQ_F_SHOULD_MERGE) === 0) return false;
   let checks = MERGE_CHECKS_MAX;
   for (let p = head.prev; p !== head && checks > 0; p = p.prev, checks--) {
     const rq = p.container as request;

@@ -51,7 +51,6 @@ function queue_rq(hctx: blk_mq_hw_ctx, rq: request, last: boolean): blk_status_t
   bd.rq = rq;
   bd.last = last;
   q.dispatching++;
-  hctx.queued++;
   const status = hctx.ops.queue_rq(hctx, bd);
   q.dispatching--;
   depth--;
@@ -78,7 +77,8 @@ function back_to_idle(rq: request): void {
  * Linux: blk_mq_try_issue_directly.
  */
 export function blk_mq_try_issue_directly(hctx: blk_mq_hw_ctx, rq: request, last: boolean): void {
-  if (held(hctx) || hctx.dispatch.next !== hctx.dispatch) {
+  const idle = (hctx.state & BLK_MQ_S_STOPPED) === 0 && (hctx.queue.queue_flags & QUEUE_FLAG_QUIESCED) === 0;
+  if (!idle || hctx.dispatch.next !== hctx.dispatch) {
     blk_mq_insert_request(rq);
     blk_mq_run_hw_queue(hctx, false);
     return;
@@ -175,7 +175,6 @@ function run(hctx: blk_mq_hw_ctx): void {
   hctx.running = true;
   do {
     hctx.rerun = false;
-    hctx.run++;
     dispatch(hctx);
   } while (hctx.rerun && !held(hctx));
   hctx.running = false;

@@ -11,7 +11,9 @@ import { COST_REQUEST_COMPLETE, COST_REQUEST_DISPATCH } from "../../hal/abi/cont
 import { BUG, BUG_ON } from "xenolith/linux/kernel";
 import { ENODEV, EWOULDBLOCK } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
-import { charge } from "xenolith/linux/ktime";
+import { charge, local_clock } from "xenolith/linux/ktime";
+import { smp_processor_id } from "xenolith/linux/smp";
+import { current } from "xenolith/linux/sched";
 import { pr_emerg, pr_err_ratelimited } from "xenolith/linux/printk";
 import { wait_event } from "xenolith/linux/wait";
 import { complete, completion, wait_for_completion_io } from "xenolith/linux/completion";
@@ -35,27 +37,27 @@ import {
   MQ_RQ_IDLE,
   MQ_RQ_IN_FLIGHT,
   RQF_FLUSH_SEQ,
-  RQF_IO_STAT,
   RQF_QUIET,
   RQF_STARTED,
   RQ_END_IO_FREE,
   RQ_END_IO_NONE,
 } from "xenolith/linux/blk-mq";
 import type { bio, blk_opf_t, blk_status_t } from "xenolith/linux/blk_types";
-import type { blk_mq_hw_ctx, request, rq_end_io_ret } from "xenolith/linux/blk-mq";
-import type { request_queue } from "xenolith/linux/blkdev";
+import type { blk_mq_ctx, blk_mq_hw_ctx, request, rq_end_io_ret } from "xenolith/linux/blk-mq";
+import type { blk_plug, request_queue } from "xenolith/linux/blkdev";
 import type { err_ptr } from "xenolith/linux/err";
 import type { Sleeps } from "xenolith/linux/sched";
-import { blk_queue_exit, misaligned, wait_or_fail } from "./blk-core";
+import { wait_or_fail } from "./blk-core";
+import { blk_freeze_drained } from "./blk-mq-freeze";
 import { blk_insert_flush } from "./blk-flush";
-import { bio_fit, bio_fit_segments, bio_split_front } from "./blk-merge";
+import { bio_fit, bio_split_front, fit_segments } from "./blk-merge";
 import {
   blk_mq_insert_head,
   blk_mq_insert_request,
   blk_mq_run_hw_queue,
   blk_mq_try_issue_directly,
 } from "./blk-mq-dispatch";
-import { blk_attempt_plug_merge, blk_mq_plug, blk_plug_add } from "./blk-plug";
+import { blk_attempt_plug_merge, blk_plug_add } from "./blk-plug";
 import { blk_mq_sched_bio_merge } from "./blk-mq-ctx";
 import {
   current_hctx,
@@ -65,7 +67,7 @@ import {
   blk_mq_wait_for_tag,
 } from "./blk-mq-tag";
 import { blk_add_timer } from "./blk-timeout";
-import { blk_account_io_completion, blk_account_io_done, blk_account_io_start } from "./blk-stat";
+import { blk_account_io_completion, blk_account_io_done } from "./blk-stat";
 import { blk_status_to_str } from "./blk-status";
 
 // Down: bio to driver.
@@ -75,69 +77,63 @@ import { blk_status_to_str } from "./blk-status";
  * bio (its parts in front may be on their way) is the caller's to submit again. Linux: blk_mq_submit_bio.
  */
 export function blk_mq_submit_bio(q: request_queue, bio: bio): boolean {
-  if (misaligned(q, bio)) {
-    bio_io_error(bio);
-    return true;
-  }
+  const plug = current().plug as blk_plug | null;
+  const ctx = q.queue_ctx.length === 1 ? q.queue_ctx[0] : q.queue_ctx[smp_processor_id()];
   for (;;) {
     const size = bio.bi_iter.bi_size;
     const bytes = bio_fit(bio, q.limits);
-    const segments = bio_fit_segments();
+    const segments = fit_segments;
     if (bytes === 0 && size > 0) {
       bio_io_error(bio);
       return true;
     }
-    if (bytes === size && try_merge(q, bio, segments)) return true;
-    const rq = q.mq_freeze_depth > 0 ? null : take_request(q, bio.bi_opf);
+    if (bytes === size && try_merge(q, ctx, plug, bio, segments)) return true;
+    const rq = q.mq_freeze_depth > 0 ? null : blk_mq_get_tag(ctx.hctx.tags);
     if (rq === null) return wait_or_fail(bio);
+    init_request(rq, q, ctx.hctx);
     if (bytes === size) {
-      send(rq, bio, segments);
+      send(rq, bio, segments, plug);
       return true;
     }
-    send(rq, bio_split_front(bio, bytes), segments);
+    send(rq, bio_split_front(bio, bytes), segments, plug);
   }
 }
 
-/** Whether a request that waits took the bio in. */
-function try_merge(q: request_queue, bio: bio, segments: number): boolean {
+/** Whether a request that waits, in the plug or in the software queue, took the bio in. */
+function try_merge(q: request_queue, ctx: blk_mq_ctx, plug: blk_plug | null, bio: bio, segments: number): boolean {
+  const queued = ctx.rq_list.next !== ctx.rq_list;
+  if (!queued && (plug === null || plug.mq_tail === null)) return false;
   if (q.nomerges || bio.bi_iter.bi_size === 0 || (bio.bi_opf & REQ_NOMERGE_FLAGS) !== 0) return false;
-  return blk_attempt_plug_merge(q, bio, segments) || blk_mq_sched_bio_merge(q, bio, segments);
+  if (plug !== null && blk_attempt_plug_merge(plug, q, bio, segments)) return true;
+  return queued && blk_mq_sched_bio_merge(q, ctx, bio, segments);
 }
 
-/** A tag and its request for this CPU's hardware queue, or null. Linux: __blk_mq_alloc_requests. */
-function take_request(q: request_queue, opf: blk_opf_t): request | null {
-  const hctx = current_hctx(q);
-  const rq = blk_mq_get_tag(hctx.tags);
-  if (rq !== null) init_request(rq, q, hctx, opf);
-  return rq;
-}
-
-function init_request(rq: request, q: request_queue, hctx: blk_mq_hw_ctx, opf: blk_opf_t): void {
+/** What is the same for requests of bios and of drivers. */
+function init_request(rq: request, q: request_queue, hctx: blk_mq_hw_ctx): void {
   rq.q = q;
   rq.mq_hctx = hctx;
   rq.live = true;
   rq.tag = rq.internal_tag;
   rq.state = MQ_RQ_IDLE;
-  rq.cmd_flags = opf;
-  rq.rq_flags = RQF_IO_STAT;
+  rq.rq_flags = 0;
   rq.timeout = 0;
   rq.end_io = null;
-  rq.nr_phys_segments = 0;
   q.q_usage++;
 }
 
 /** Puts the bio into the request and the request on its way. */
-function send(rq: request, bio: bio, segments: number): void {
+function send(rq: request, bio: bio, segments: number, plug: blk_plug | null): void {
+  const opf = bio.bi_opf;
   charge(COST_REQUEST_DISPATCH);
-  rq.cmd_flags = bio.bi_opf;
+  rq.cmd_flags = opf;
   rq.__sector = bio.bi_iter.bi_sector;
   rq.__data_len = bio.bi_iter.bi_size;
   rq.nr_phys_segments = segments;
   rq.bio = bio;
   rq.biotail = bio;
-  blk_account_io_start(rq, bio.bi_bdev);
-  if ((bio.bi_opf & (REQ_FUA | REQ_PREFLUSH)) !== 0 && blk_insert_flush(rq)) return;
-  const plug = blk_mq_plug();
+  rq.part = bio.bi_bdev;
+  rq.start_time_ns = local_clock();
+  if ((opf & (REQ_FUA | REQ_PREFLUSH)) !== 0 && blk_insert_flush(rq)) return;
   if (plug !== null) blk_plug_add(plug, rq);
   else blk_mq_try_issue_directly(rq.mq_hctx, rq, true);
 }
@@ -161,7 +157,10 @@ export function* blk_mq_alloc_request(q: request_queue, opf: blk_opf_t, flags: n
 EXPORT_SYMBOL(blk_mq_alloc_request);
 
 function init_passthrough(rq: request, q: request_queue, hctx: blk_mq_hw_ctx, opf: blk_opf_t): request {
-  init_request(rq, q, hctx, opf);
+  init_request(rq, q, hctx);
+  rq.cmd_flags = opf;
+  rq.nr_phys_segments = 0;
+  rq.part = null;
   rq.bio = null;
   rq.biotail = null;
   rq.__data_len = 0;
@@ -212,14 +211,14 @@ export function blk_mq_start_request(rq: request): void {
   if (!rq.live || rq.state !== MQ_RQ_IDLE) bad_request(rq, rq.live ? "started twice" : "started after it ended");
   rq.state = MQ_RQ_IN_FLIGHT;
   rq.rq_flags |= RQF_STARTED;
-  if (rq.q.mq_ops !== null && rq.q.mq_ops.timeout !== undefined) blk_add_timer(rq);
+  if (rq.mq_hctx.ops.timeout !== undefined) blk_add_timer(rq);
 }
 EXPORT_SYMBOL(blk_mq_start_request);
 
 export function blk_mq_complete_request(rq: request): void {
   if (rq.state !== MQ_RQ_IN_FLIGHT || !rq.live) bad_request(rq, "completed twice, or without having been started");
   rq.state = MQ_RQ_COMPLETE;
-  const done = rq.q.mq_ops?.complete;
+  const done = rq.mq_hctx.ops.complete;
   if (done !== undefined) done(rq);
   else blk_mq_end_request(rq, BLK_STS_OK);
 }
@@ -266,7 +265,8 @@ export function blk_mq_free_request(rq: request): void {
     hctx.state &= ~BLK_MQ_S_SCHED_RESTART;
     blk_mq_run_hw_queue(hctx, true);
   }
-  blk_queue_exit(rq.q);
+  const q = rq.q;
+  if (--q.q_usage === 0 && q.mq_freeze_depth > 0) blk_freeze_drained(q);
 }
 EXPORT_SYMBOL(blk_mq_free_request);
 

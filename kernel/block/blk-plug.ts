@@ -41,11 +41,6 @@ export function blk_flush_plug(plug: blk_plug, from_schedule: boolean): void {
 }
 EXPORT_SYMBOL(blk_flush_plug);
 
-/** The running task's plug, or null. */
-export function blk_mq_plug(): blk_plug | null {
-  return current().plug as blk_plug | null;
-}
-
 /** Gathers a request; sends all of them first when there are enough. Linux: blk_add_rq_to_plug. */
 export function blk_plug_add(plug: blk_plug, rq: request): void {
   const last = plug.mq_tail;
@@ -64,11 +59,9 @@ export function blk_plug_add(plug: blk_plug, rq: request): void {
 }
 
 /** Whether the last gathered request of this queue took the bio in. Linux: blk_attempt_plug_merge. */
-export function blk_attempt_plug_merge(q: request_queue, bio: bio, segments: number): boolean {
-  const plug = blk_mq_plug();
-  if (plug === null || plug.mq_tail === null) return false;
-  let rq: request | null = plug.mq_tail;
-  if (rq.q !== q) rq = plug.multiple_queues ? last_of_queue(plug, q) : null;
+export function blk_attempt_plug_merge(plug: blk_plug, q: request_queue, bio: bio, segments: number): boolean {
+  let rq = plug.mq_tail;
+  if (rq !== null && rq.q !== q) rq = plug.multiple_queues ? last_of_queue(plug, q) : null;
   if (rq === null || !blk_attempt_bio_merge(rq, bio, segments)) return false;
   blk_account_io_merge(rq);
   return true;

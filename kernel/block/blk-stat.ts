@@ -1,8 +1,13 @@
-/** What /sys/block/DISK/stat counts: requests, sectors and times, of a disk and of its partitions. */
+/**
+ * What /sys/block/DISK/stat counts: requests, sectors and times, of a disk and of its partitions.
+ *
+ * All of it is done when a request ends, so that its start costs one clock value. The time that something was in flight is the sum, over the
+ * ends, of what passed since the end before or since the request's own start, whichever is later; Linux's number is an estimate as well.
+ */
 import { local_clock } from "xenolith/linux/ktime";
 import { REQ_OP_DISCARD, REQ_OP_MASK } from "xenolith/linux/blk_types";
+import { MQ_RQ_IN_FLIGHT, RQF_FLUSH_SEQ, blk_mq_queue_tag_busy_iter } from "xenolith/linux/blk-mq";
 import type { blk_opf_t, block_device, disk_stats } from "xenolith/linux/blk_types";
-import { RQF_FLUSH_SEQ } from "xenolith/linux/blk-mq";
 import type { request } from "xenolith/linux/blk-mq";
 
 /** Indices of the counters of disk_stats. */
@@ -13,28 +18,14 @@ export const STAT_FLUSH = 3;
 
 /** The group that an operation is counted in. Linux: op_stat_group. */
 export function op_stat_group(op: blk_opf_t): number {
-  return (op & REQ_OP_MASK) === REQ_OP_DISCARD ? STAT_DISCARD : (op & 1) !== 0 ? STAT_WRITE : STAT_READ;
+  return (op & REQ_OP_MASK) === REQ_OP_DISCARD ? STAT_DISCARD : op & 1;
 }
 
-function begin(stats: disk_stats, direction: number, now: number): void {
-  if (stats.in_flight[0] + stats.in_flight[1] === 0) stats.busy_since = now;
-  stats.in_flight[direction]++;
-}
-
-function finish(stats: disk_stats, direction: number, group: number, took: number, now: number): void {
+function count(stats: disk_stats, group: number, started: number, now: number): void {
   stats.ios[group]++;
-  stats.nsecs[group] += took;
-  stats.in_flight[direction]--;
-  if (stats.in_flight[0] + stats.in_flight[1] === 0) stats.io_nsecs += now - stats.busy_since;
-}
-
-/** A request begins. Linux: blk_account_io_start. */
-export function blk_account_io_start(rq: request, part: block_device): void {
-  const now = local_clock();
-  rq.part = part;
-  rq.start_time_ns = now;
-  begin(part.bd_disk.part0.bd_stats, rq.cmd_flags & 1, now);
-  if (part.bd_partno !== 0) begin(part.bd_stats, rq.cmd_flags & 1, now);
+  stats.nsecs[group] += now - started;
+  stats.io_nsecs += now - (stats.stamp_ns > started ? stats.stamp_ns : started);
+  stats.stamp_ns = now;
 }
 
 /** Bytes of a request ended well or badly. Linux: blk_account_io_completion. */
@@ -52,8 +43,8 @@ export function blk_account_io_done(rq: request): void {
   if (part === null || (rq.rq_flags & RQF_FLUSH_SEQ) !== 0) return;
   const now = local_clock();
   const group = op_stat_group(rq.cmd_flags);
-  finish(part.bd_disk.part0.bd_stats, rq.cmd_flags & 1, group, now - rq.start_time_ns, now);
-  if (part.bd_partno !== 0) finish(part.bd_stats, rq.cmd_flags & 1, group, now - rq.start_time_ns, now);
+  count(part.bd_disk.part0.bd_stats, group, rq.start_time_ns, now);
+  if (part.bd_partno !== 0) count(part.bd_stats, group, rq.start_time_ns, now);
   rq.part = null;
 }
 
@@ -72,23 +63,36 @@ export function blk_account_io_flush(disk_part0: block_device, took: number): vo
   disk_part0.bd_stats.nsecs[STAT_FLUSH] += took;
 }
 
+/** Requests with the driver, reads and writes: of one partition, or of the whole disk. Linux: blk_mq_in_flight_rw. */
+export function in_flight(bdev: block_device): [number, number] {
+  const found: [number, number] = [0, 0];
+  const visit = (rq: request): boolean => {
+    if (rq.state === MQ_RQ_IN_FLIGHT && (bdev.bd_partno === 0 || rq.part === bdev)) found[rq.cmd_flags & 1]++;
+    return true;
+  };
+  blk_mq_queue_tag_busy_iter(bdev.bd_queue, visit, null);
+  return found;
+}
+
 function milliseconds(ns: number): number {
   return Math.floor(ns / 1_000_000);
 }
 
 /** The numbers of /sys/block/NAME/stat and /proc/diskstats, in their order. Times are in milliseconds. */
-export function part_stat_fields(stats: disk_stats): number[] {
+export function part_stat_fields(bdev: block_device): number[] {
+  const stats = bdev.bd_stats;
   const group = (at: number): number[] => [
     stats.ios[at],
     stats.merges[at],
     stats.sectors[at],
     milliseconds(stats.nsecs[at]),
   ];
+  const [reads, writes] = in_flight(bdev);
   const all = stats.nsecs[STAT_READ] + stats.nsecs[STAT_WRITE] + stats.nsecs[STAT_DISCARD] + stats.nsecs[STAT_FLUSH];
   return [
     ...group(STAT_READ),
     ...group(STAT_WRITE),
-    stats.in_flight[0] + stats.in_flight[1],
+    reads + writes,
     milliseconds(stats.io_nsecs),
     milliseconds(all),
     ...group(STAT_DISCARD),

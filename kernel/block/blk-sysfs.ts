@@ -26,7 +26,7 @@ import type { gendisk, request_queue } from "xenolith/linux/blkdev";
 import type { device, device_attribute } from "xenolith/linux/device";
 import type { kobj_attribute, kobj_type, kobject } from "xenolith/linux/kobject";
 import type { attribute_group, sysfs_buf } from "xenolith/linux/sysfs";
-import { part_stat_fields } from "./blk-stat";
+import { in_flight, part_stat_fields } from "./blk-stat";
 
 /** "block": every disk and partition, in /sys/class/block. */
 export const block_class = new class_("block");
@@ -72,7 +72,7 @@ function bdev_attr(name: string, value: (bdev: block_device) => number | string)
 
 /** The line of /sys/block/NAME/stat. Linux: part_stat_show. */
 function stat_show(dev: device, _attr: device_attribute, buf: sysfs_buf): number {
-  const fields = part_stat_fields(bdev_of(dev).bd_stats);
+  const fields = part_stat_fields(bdev_of(dev));
   return sysfs_emit(buf, "%s\n", fields.map((field) => String(field).padStart(8)).join(" "));
 }
 
@@ -82,9 +82,10 @@ const common_attrs: readonly device_attribute[] = [
   bdev_attr("alignment_offset", (bdev) => bdev.bd_queue.limits.alignment_offset),
   bdev_attr("discard_alignment", (bdev) => bdev_discard_alignment(bdev)),
   DEVICE_ATTR_RO("stat", stat_show),
-  DEVICE_ATTR_RO("inflight", (dev, _attr, buf) =>
-    sysfs_emit(buf, "%8u %8u\n", bdev_of(dev).bd_stats.in_flight[0], bdev_of(dev).bd_stats.in_flight[1]),
-  ),
+  DEVICE_ATTR_RO("inflight", (dev, _attr, buf) => {
+    const [reads, writes] = in_flight(bdev_of(dev));
+    return sysfs_emit(buf, "%8u %8u\n", reads, writes);
+  }),
 ];
 
 /** Attributes of a whole disk. */

@@ -175,7 +175,7 @@ function partitions(): string {
 function diskstats(): string {
   const row = (bdev: block_device): string =>
     kasprintf("%4d %7d %s ", MAJOR(bdev.bd_dev), MINOR(bdev.bd_dev), bdev_name(bdev)) +
-    `${part_stat_fields(bdev.bd_stats).join(" ")}\n`;
+    `${part_stat_fields(bdev).join(" ")}\n`;
   return sorted_bdevs().map(row).join("");
 }
 

@@ -43,7 +43,6 @@ export const RQF_STARTED = 1 << 1;
 export const RQF_FLUSH_SEQ = 1 << 4;
 export const RQF_DONTPREP = 1 << 7;
 export const RQF_QUIET = 1 << 11;
-export const RQF_IO_STAT = 1 << 13;
 export const RQF_TIMED_OUT = 1 << 21;
 export const RQF_RESV = 1 << 23;
 
@@ -221,9 +220,6 @@ export class blk_mq_hw_ctx {
   /** A run is going on; another one asked for meanwhile sets `rerun`. */
   running = false;
   rerun = false;
-  /** Calls of queue_rq and runs so far. */
-  queued = 0;
-  run = 0;
 
   constructor(queue: request_queue, queue_num: number, ops: blk_mq_ops) {
     this.queue = queue;

@@ -171,11 +171,10 @@ export class disk_stats {
   readonly merges = [0, 0, 0, 0];
   readonly sectors = [0, 0, 0, 0];
   readonly nsecs = [0, 0, 0, 0];
-  in_flight = [0, 0];
   /** Nanoseconds during which something was in flight. */
   io_nsecs = 0;
-  /** When in_flight last left 0, nanoseconds. */
-  busy_since = 0;
+  /** When a request last ended, nanoseconds. */
+  stamp_ns = 0;
 }
 
 /** struct block_device: a whole disk (partition 0) or one partition. */

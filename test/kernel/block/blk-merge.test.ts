@@ -13,7 +13,7 @@ import type { bio, block_device } from "xenolith/linux/blk_types";
 import { blk_rq_map_sg, request } from "xenolith/linux/blk-mq";
 import type { gendisk, queue_limits } from "xenolith/linux/blkdev";
 import { sg_alloc } from "xenolith/linux/scatterlist";
-import { bio_fit, bio_fit_segments, blk_attempt_bio_merge } from "../../../kernel/block/blk-merge";
+import { bio_fit, blk_attempt_bio_merge, fit_segments } from "../../../kernel/block/blk-merge";
 import { Numbers, bare_disk, bare_page, bio_of } from "./fixtures";
 
 interface Piece {
@@ -86,7 +86,7 @@ function check(bdev: block_device, sector: number, pieces: readonly Piece[], lim
     pieces.map((p) => ({ page: bare_page(p.pfn, p.mfn), length: p.length, offset: p.offset })),
   );
   const model = modelFit(made, lim);
-  const got = { sectors: bio_fit(made, lim) / 512, segments: bio_fit_segments() };
+  const got = { sectors: bio_fit(made, lim) / 512, segments: fit_segments };
   expect(got, JSON.stringify({ sector, pieces, lim })).toEqual(model);
 }
 
@@ -232,7 +232,7 @@ function request_of(disk: gendisk, made: bio): request {
   rq.__sector = made.bi_iter.bi_sector;
   rq.__data_len = made.bi_iter.bi_size;
   bio_fit(made, disk.queue.limits);
-  rq.nr_phys_segments = bio_fit_segments();
+  rq.nr_phys_segments = fit_segments;
   return rq;
 }
 
