@@ -21,6 +21,7 @@ import {
   drop_page,
   lock_page,
   mapping_of,
+  mark_page_accessed,
   page_bytes,
   wait_on_page_locked,
   wait_on_page_writeback,
@@ -81,7 +82,8 @@ export function* filemap_read(bdev: block_device, ra: file_ra_state, iter: iov_i
     const index = Math.floor(pos.value / 4096);
     const entry = yield* page_for_read(mapping, ra, index, Math.ceil((pos.value + iter.count) / 4096) - index);
     if (typeof entry === "number") return done > 0 ? done : entry;
-    entry.referenced = true;
+    // Reading a page in pieces is using it once.
+    if (index !== Math.floor((ra.prev_pos - 1) / 4096)) mark_page_accessed(entry);
     const offset = pos.value & 4095;
     const copied = copy_page_to_iter(entry.page, offset, entry.bytes - offset, iter);
     pos.value += copied;

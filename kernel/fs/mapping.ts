@@ -32,7 +32,8 @@ export class cached_page {
   dirty = false;
   /** Being written. */
   writeback = false;
-  /** Used since reclaim last came by. */
+  /** Used, and used again since reclaim last came by. */
+  accessed = false;
   referenced = false;
   /** A reader that gets here wants the next window to be on its way. */
   readahead = false;
@@ -130,7 +131,7 @@ function is_idle(entry: cached_page): boolean {
   return !entry.locked && !entry.dirty && !entry.writeback;
 }
 
-/** Drops clean pages, those first that were not used since the last time. Returns how many. Linux: shrink_inactive_list. */
+/** Drops clean pages, but those that were used again since the last time get another round. Returns how many. Linux: shrink_inactive_list. */
 function reclaim(): number {
   let freed = 0;
   for (const mapping of mappings) {
@@ -174,6 +175,12 @@ export function invalidate_pages(mapping: bdev_mapping, first: number, last: num
   for (const entry of entries_between(mapping, first, last)) {
     if (!entry.dirty && !entry.writeback) drop_page(mapping, entry);
   }
+}
+
+/** The page was used. Linux: folio_mark_accessed. */
+export function mark_page_accessed(entry: cached_page): void {
+  if (entry.accessed) entry.referenced = true;
+  entry.accessed = true;
 }
 
 /** The page is going to be read: nobody uses it, and it stays, until `unlock_page`. */

@@ -28,6 +28,7 @@ import {
   type bdev_mapping,
   type cached_page,
   mapping_of,
+  mark_page_accessed,
   nr_dirty_pages,
   page_bytes,
   truncate_pages,
@@ -40,7 +41,7 @@ const DIRTY_PERCENT = 20;
 /** The caller has just changed the page's bytes. Linux: folio_mark_dirty. */
 export function mark_page_dirty(mapping: bdev_mapping, entry: cached_page): void {
   entry.dirty = true;
-  entry.referenced = true;
+  mark_page_accessed(entry);
   mapping.dirty.add(entry.index);
 }
 
