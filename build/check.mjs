@@ -16,7 +16,8 @@ const CHECKS = {
   format: [
     "@mixer/parallel-prettier/dist/index.js",
     "--check",
-    "{.,!(node_modules|dist|coverage)/**}/*.{ts,mjs,json,md}",
+    "{build,docs,drivers,hal,images,kernel,test}/**/*.{ts,mjs,json,md}",
+    "*.{ts,mjs,json,md}",
   ],
 };
 const PARALLEL = 2;
