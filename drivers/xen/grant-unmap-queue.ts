@@ -6,7 +6,7 @@ import { complete, completion, wait_for_completion } from "xenolith/linux/comple
 import { msecs_to_jiffies } from "xenolith/linux/jiffies";
 import { page_count } from "xenolith/linux/mm";
 import type { Sleeps } from "xenolith/linux/sched";
-import { INIT_DELAYED_WORK, schedule_delayed_work, type work_struct } from "xenolith/linux/workqueue";
+import { INIT_DELAYED_WORK, schedule_delayed_work, to_delayed_work, type work_struct } from "xenolith/linux/workqueue";
 import type { gntab_unmap_queue_data, gnttab_unmap_batch } from "xenolith/xen/grant_table";
 import { gnttab_unmap_refs } from "./grant-map";
 
@@ -31,7 +31,7 @@ function __gnttab_unmap_refs_async(item: gntab_unmap_queue_data): void {
 }
 
 function gnttab_unmap_work(work: work_struct): void {
-  __gnttab_unmap_refs_async(work.container as gntab_unmap_queue_data);
+  __gnttab_unmap_refs_async(to_delayed_work(work).container as gntab_unmap_queue_data);
 }
 
 export function gnttab_unmap_refs_async(item: gntab_unmap_queue_data): void {
