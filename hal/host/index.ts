@@ -21,3 +21,4 @@ export type { Attachment, AttachmentPhase, StateStep } from "./toolstack/attachm
 export type { Counters } from "./toolstack/counters";
 export type { Ledger } from "./hypervisor/ledger";
 export type { HostConnection, HostOperations } from "./xenstored/host-connection";
+export type { Execution } from "./toolstack/programs";

@@ -7,21 +7,12 @@
  * All calls but `create` are synchronous: the machine runs on its own virtual time until what was asked for has happened. A call that waits
  * throws MachineError when it cannot happen any more: the domain died, nothing is left to run, or its virtual time limit passed.
  */
-import * as path from "node:path";
-import { vbd_identify, vbd_number } from "../abi/io/vbd";
+import { vbd_identify } from "../abi/io/vbd";
 import type { HostDisk } from "./disks/disk";
 import { createQuickJSEngine } from "./engines/quickjs";
 import type { Engine, EngineName } from "./engines/engine";
 import { createV8Engine } from "./engines/v8";
-import {
-  errorDiskSpec,
-  errorEngine,
-  errorMachineFile,
-  errorNoDisk,
-  errorNoDomain,
-  errorNoProgram,
-  errorVdevTaken,
-} from "./errors";
+import { errorEngine, errorMachineFile, errorNoDomain, errorNoProgram } from "./errors";
 import { type CostTable, costTable } from "./hypervisor/costs";
 import { Hypervisor } from "./hypervisor/hypervisor";
 import type { Ledger } from "./hypervisor/ledger";
@@ -31,12 +22,10 @@ import { type Flavour } from "./image/format";
 import { MachineError } from "./machine-error";
 import { type Attachment, Attachments } from "./toolstack/attachments";
 import { type Counters, countersOf } from "./toolstack/counters";
-import { type DiskSpec, parseDiskSpec } from "./toolstack/disk-spec";
 import { DomainBuilder, type MachineDomain } from "./toolstack/domains";
-import { type Execution, execPath, pollExecution, readyPath, startExecution } from "./toolstack/executions";
-import { openHostDisk } from "./toolstack/host-disk";
+import { Disks } from "./toolstack/disks";
+import { type Execution, Programs, execPath, readyPath } from "./toolstack/programs";
 import type { DomainConfig, MachineConfig } from "./toolstack/machine-file";
-import type { BackingDevice } from "./toolstack/vbd";
 import { StackTranslator } from "./toolstack/stack-trace";
 import { XenConsoled } from "./console/console";
 import type { HostConnection } from "./xenstored/host-connection";
@@ -103,10 +92,8 @@ export class Machine {
   private readonly builder: DomainBuilder;
   private readonly consoled: XenConsoled;
   private readonly attachments: Attachments;
-  private readonly executions: Execution[] = [];
-  /** What to do when a running program ends, and where its console output began. */
-  private readonly onEnd = new Map<Execution, { done: (execution: Execution) => void; from: number }>();
-  private readonly disks = new Map<number, HostDisk>();
+  private readonly programs: Programs;
+  private readonly disks: Disks;
   private readonly translator: StackTranslator;
   private disposed = false;
 
@@ -133,7 +120,6 @@ export class Machine {
       memory,
       notify: (domid) => this.hypervisor.notifyConsole(domid, this.hypervisor.now),
     });
-    this.attachments = new Attachments(this.hypervisor, this.xenstore, (...args) => this.statDevice(...args), []);
     this.builder = new DomainBuilder({
       hypervisor: this.hypervisor,
       engine,
@@ -143,6 +129,14 @@ export class Machine {
       consoled: this.consoled,
       store: this.xenstore,
     });
+    this.programs = new Programs(this.xenstore, (domid) => this.builder.consoleOf(domid));
+    this.attachments = new Attachments(
+      this.hypervisor,
+      this.xenstore,
+      (domid, device, done) => this.programs.statDevice(domid, device, done),
+      [],
+    );
+    this.disks = new Disks(this.attachments, options.folder ?? process.cwd());
     this.connectServices();
   }
 
@@ -222,14 +216,20 @@ export class Machine {
     );
   }
 
-  /** Runs a program in a domain and waits for its end. Throws UserError for an unknown domain or program. */
-  run(name: string, command: string): RunResult {
-    const domain = this.domain(name);
+  /** Starts a program in a domain; its `status` is null until it has ended. Throws UserError for an unknown domain or program. */
+  start(name: string, command: string): Execution {
+    const { domid } = this.domain(name);
     const program = command.trim().split(/\s+/, 1)[0];
     const known = this.options.image.list("programs");
     if (!known.includes(program)) throw errorNoProgram(program, known);
     this.record("run", `${name} ${command}`);
-    const execution = this.start(domain.domid, command);
+    return this.programs.start(domid, command);
+  }
+
+  /** Runs a program in a domain and waits for its end. Throws as `start`. */
+  run(name: string, command: string): RunResult {
+    const domain = this.domain(name);
+    const execution = this.start(name, command);
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
@@ -270,25 +270,14 @@ export class Machine {
    * Returns the device's name. Throws UserError.
    */
   attachDisk(name: string, spec: string, disk?: HostDisk): string {
-    const parsed = parseDiskSpec(spec);
-    const domain = this.domain(name);
-    const vdev = this.chooseVdev(domain.domid, spec, parsed);
     this.record("attach", `${name} ${spec}`);
-    const identity = vbd_identify(vdev);
-    if (identity === null) throw errorDiskSpec(spec, `device number ${vdev} is none that a guest knows`);
-    const folder = this.options.folder ?? process.cwd();
-    const host = parsed.backing === "phy" ? null : disk ?? openHostDisk(parsed, folder);
-    const label = parsed.vdev !== null && !/^\d/.test(parsed.vdev) ? parsed.vdev : identity.name;
-    const vbd = { vdev, name: label, frontDomid: domain.domid, backDomid: this.backendOf(parsed) };
-    const source = parsed.backing === "file" ? path.resolve(folder, parsed.target) : parsed.target || parsed.backing;
-    const attachment = this.attachments.attach(vbd, parsed, host, source);
-    if (host !== null) this.disks.set(attachment.diskIndex, host);
-    return identity.name;
+    const { domid } = this.domain(name);
+    return this.disks.attach(domid, spec, disk, (backend) => this.domain(backend).domid);
   }
 
   /** Detaches a disk and waits until both drivers have let go. */
   detachDisk(name: string, vdev: string): void {
-    const attachment = this.attachment(name, vdev);
+    const attachment = this.disks.find(this.domain(name).domid, vdev);
     this.record("detach", `${name} ${vdev}`);
     this.attachments.detach(attachment);
     this.runUntil(
@@ -297,7 +286,7 @@ export class Machine {
       () => this.deathReport([attachment.vbd.backDomid]),
       () => `${vdev} of ${name} is still in use`,
     );
-    this.closeDisk(attachment.diskIndex);
+    this.disks.close(attachment.diskIndex);
   }
 
   /** Runs until every disk that is being attached is connected. */
@@ -317,9 +306,7 @@ export class Machine {
 
   /** The host disk behind an attachment. Throws RangeError when it was taken away. */
   hostDisk(diskIndex: number): HostDisk {
-    const disk = this.disks.get(diskIndex);
-    if (disk === undefined) throw new RangeError(`host disk ${diskIndex} was taken away`);
-    return disk;
+    return this.disks.hostDisk(diskIndex);
   }
 
   /** What the guest calls the device: xvda, whatever kind of number it was attached by. */
@@ -376,7 +363,7 @@ export class Machine {
     if (this.disposed) return;
     this.disposed = true;
     this.engine.dispose();
-    for (const index of [...this.disks.keys()]) this.closeDisk(index);
+    this.disks.closeAll();
   }
 
   // ---- inside
@@ -405,7 +392,7 @@ export class Machine {
   private takeStoreEvents(): void {
     for (const { path: changed, token } of this.xenstore.takeEvents()) {
       if (token === READY_TOKEN) this.noteReady(changed);
-      else if (token === EXEC_TOKEN) this.pollExecutions();
+      else if (token === EXEC_TOKEN) this.programs.poll();
       else this.noteState(token);
     }
   }
@@ -418,34 +405,6 @@ export class Machine {
   private noteState(token: string): void {
     const step = this.attachments.onStateChange(token);
     if (step !== null) this.options.onPhase?.(`${step.end} end in state ${step.state}`);
-  }
-
-  /** Starts a program; its end shows in the execution. */
-  private start(domid: number, command: string, done: (execution: Execution) => void = () => undefined): Execution {
-    const number = this.executions.filter((execution) => execution.domid === domid).length;
-    const execution = startExecution(this.xenstore, domid, number, command);
-    this.executions.push(execution);
-    this.onEnd.set(execution, { done, from: this.builder.consoleOf(domid).length });
-    return execution;
-  }
-
-  private pollExecutions(): void {
-    for (const [execution, { done, from }] of this.onEnd) {
-      pollExecution(this.xenstore, execution);
-      if (execution.status === null) continue;
-      this.onEnd.delete(execution);
-      execution.output = this.builder.consoleOf(execution.domid).slice(from);
-      done(execution);
-    }
-  }
-
-  /** Looks a block device up where the back end sees it, as a hotplug script does with stat. */
-  private statDevice(domid: number, device: string, done: (found: BackingDevice | null) => void): void {
-    const name = path.posix.basename(device);
-    this.start(domid, `cat /sys/class/block/${name}/dev`, ({ status, output }) => {
-      const match = /^(\d+):(\d+)\s*$/.exec(output);
-      done(status === 0 && match ? { path: device, major: Number(match[1]), minor: Number(match[2]) } : null);
-    });
   }
 
   private runUntil(done: () => boolean, limitNs: number, death: Hindrance, problem: () => string): void {
@@ -483,42 +442,6 @@ export class Machine {
         return `${vbd.name} of domain ${vbd.frontDomid} is in states front ${state("front")}, back ${state("back")}`;
       }),
     ];
-  }
-
-  private chooseVdev(domid: number, spec: string, parsed: DiskSpec): number {
-    if (parsed.vdev !== null) {
-      const vdev = vbd_number(parsed.vdev);
-      if (vdev === null) throw errorDiskSpec(spec, `"${parsed.vdev}" is no device name; xvda to xvdz are`);
-      if (this.attachments.find(domid, vdev) !== undefined) throw errorVdevTaken(parsed.vdev, spec);
-      return vdev;
-    }
-    for (let letter = 0; ; letter++) {
-      const vdev = vbd_number(`xvd${String.fromCharCode(97 + letter)}`);
-      if (vdev === null) throw errorDiskSpec(spec, "all device names are taken; name one with vdev=");
-      if (this.attachments.find(domid, vdev) === undefined) return vdev;
-    }
-  }
-
-  private backendOf(spec: DiskSpec): number {
-    if (spec.backend === null) return 0;
-    return /^\d+$/.test(spec.backend) ? Number(spec.backend) : this.domain(spec.backend).domid;
-  }
-
-  private attachment(name: string, vdev: string): Attachment {
-    const { domid } = this.domain(name);
-    const number = vbd_number(vdev);
-    const found = number === null ? undefined : this.attachments.find(domid, number);
-    if (found !== undefined) return found;
-    const known = this.attachments.list.filter(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === domid);
-    throw errorNoDisk(
-      vdev,
-      known.map(({ vbd }) => vbd.name),
-    );
-  }
-
-  private closeDisk(index: number): void {
-    this.disks.get(index)?.close();
-    this.disks.delete(index);
   }
 
   private record(kind: string, data: string): void {

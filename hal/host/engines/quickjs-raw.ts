@@ -14,7 +14,7 @@ import {
   type QuickJSContext,
   type QuickJSRuntime,
   type QuickJSWASMModule,
-} from "quickjs-emscripten-core";
+} from "quickjs-emscripten";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 

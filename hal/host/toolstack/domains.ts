@@ -10,7 +10,7 @@ import type { Flavour } from "../image/format";
 import type { Image } from "../image/image";
 import type { HostConnection } from "../xenstored/host-connection";
 import type { XenStored } from "../xenstored/xenstored";
-import { execPath, readyPath } from "./executions";
+import { execPath, readyPath } from "./programs";
 import type { DomainConfig } from "./machine-file";
 
 /** What start_info has room for, without the zero at the end. */
