@@ -77,12 +77,18 @@ function xen_suspend(): boolean {
 
 function* suspend_devices(): Sleeps<void> {
   const devices = [...for_each_device()].reverse();
-  for (const dev of devices) if (dev.bus?.suspend != null) yield* dev.bus.suspend(dev);
+  for (const dev of devices) {
+    const suspend = dev.bus?.suspend ?? null;
+    if (suspend !== null) yield* suspend(dev);
+  }
 }
 
 function* resume_devices(): Sleeps<void> {
   const devices: device[] = [...for_each_device()];
-  for (const dev of devices) if (dev.bus?.resume != null) yield* dev.bus.resume(dev);
+  for (const dev of devices) {
+    const resume = dev.bus?.resume ?? null;
+    if (resume !== null) yield* resume(dev);
+  }
 }
 
 function* do_suspend(): Sleeps<void> {

@@ -93,8 +93,8 @@ function* free_otherend_watch(dev: xenbus_device): Sleeps<void> {
 function* talk_to_otherend(dev: xenbus_device): Sleeps<number> {
   yield* free_otherend_watch(dev);
   dev.otherend = "";
-  const read_details = driver_of(dev)?.read_otherend_details;
-  return read_details == null ? -EINVAL : yield* read_details(dev);
+  const read_details = driver_of(dev)?.read_otherend_details ?? null;
+  return read_details === null ? -EINVAL : yield* read_details(dev);
 }
 
 function* watch_otherend(dev: xenbus_device): Sleeps<number> {

@@ -108,7 +108,7 @@ export function gnttab_set_map_op(
 
 /** Status of map operation `i`: GNTST_okay, a negative GNTST_*, or 1 when it was not performed. */
 export function gnttab_map_status(map: gnttab_map_batch, i: number): number {
-  return (map.ops[i * MAP_WORDS + 4] as number) >> 16;
+  return map.ops[i * MAP_WORDS + 4] >> 16;
 }
 
 /** Overwrites the status of map operation `i`. */

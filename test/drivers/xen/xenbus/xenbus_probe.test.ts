@@ -6,7 +6,6 @@ import { recent_uevents } from "xenolith/linux/kobject";
 import type { Sleeps } from "xenolith/linux/sched";
 import { sysfs_lookup, sysfs_read, type sysfs_dirent } from "xenolith/linux/sysfs";
 import {
-  XBT_NIL,
   XenbusStateClosed,
   XenbusStateClosing,
   XenbusStateConnected,
@@ -21,7 +20,6 @@ import {
   xenbus_register_backend,
   xenbus_register_frontend,
   xenbus_switch_state,
-  xenbus_write,
   type xenbus_device,
 } from "xenolith/xen/xenbus";
 import { bootKernel } from "../boot-kernel";
