@@ -1,7 +1,7 @@
 /**
  * Programs: from a command line to a task that runs a bundle of the image (Linux fs/exec.c, as much of it as a unikernel has).
  */
-import { EAGAIN, ENOEXEC } from "xenolith/linux/errno";
+import { EAGAIN, ENOENT } from "xenolith/linux/errno";
 import type { program, stdio } from "xenolith/linux/binfmts";
 import { wait_for_completion } from "xenolith/linux/completion";
 import { IS_ERR } from "xenolith/linux/err";
@@ -80,7 +80,11 @@ export function* run_program(argv: readonly string[], io: stdio): Sleeps<number>
     return EXIT_NOT_FOUND;
   }
   if (missing !== null) {
-    yield* io.error(`${argv[0]}: Unknown symbol ${missing} (err ${-ENOEXEC})\n`);
+    yield* io.error(`${argv[0]}: Unknown symbol ${missing} (err ${-ENOENT})\n`);
+    return EXIT_NOT_EXECUTABLE;
+  }
+  if (typeof found.main !== "function") {
+    yield* io.error(`${argv[0]}: cannot execute: it has no main\n`);
     return EXIT_NOT_EXECUTABLE;
   }
   const task = kthread_run(program_thread, { loaded: found, argv, io }, "%s", argv[0]);

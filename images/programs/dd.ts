@@ -39,7 +39,12 @@ const UNITS: Readonly<Record<string, number>> = {
   M: 1024 * 1024,
   G: 1024 * 1024 * 1024,
   kB: 1000,
+  KB: 1000,
   MB: 1000 * 1000,
+  GB: 1000 * 1000 * 1000,
+  KiB: 1024,
+  MiB: 1024 * 1024,
+  GiB: 1024 * 1024 * 1024,
 };
 
 interface operands {
@@ -60,9 +65,8 @@ function parse_number(text: string): number {
   let product = 1;
   for (const factor of text.split("x")) {
     const match = /^(\d+)([a-zA-Z]*)$/.exec(factor);
-    const unit = match === null ? undefined : UNITS[match[2].replace(/iB$/, "")];
-    if (match === null || unit === undefined) return -1;
-    product *= Number(match[1]) * unit;
+    if (match === null || !Object.hasOwn(UNITS, match[2])) return -1;
+    product *= Number(match[1]) * UNITS[match[2]];
   }
   return Number.isSafeInteger(product) ? product : -1;
 }
@@ -70,7 +74,7 @@ function parse_number(text: string): number {
 function parse_flags(text: string): number {
   let flags = 0;
   for (const name of text.split(",")) {
-    if (FLAGS[name] === undefined) return -1;
+    if (!Object.hasOwn(FLAGS, name)) return -1;
     flags |= FLAGS[name];
   }
   return flags;
@@ -140,6 +144,13 @@ interface totals {
   bytes: number;
 }
 
+/** The last, partial block may not fit a direct write: it goes through the cache, and is made durable like the others. */
+function turn_off_direct(op: operands, output: file): void {
+  if ((output.f_flags & O_DIRECT) === 0) return;
+  output.f_flags &= ~O_DIRECT;
+  op.conv.push("fsync");
+}
+
 /** Copies until the count or the input ends. Returns the message of the error that stopped it, or null. Sleeps. */
 function* copy(op: operands, input: file, output: file, pages: page[], sum: totals): Sleeps<string | null> {
   input.f_pos.value = op.skip * op.bs;
@@ -150,6 +161,7 @@ function* copy(op: operands, input: file, output: file, pages: page[], sum: tota
     if (got === 0) return null;
     if (got === op.bs) sum.full_in++;
     else sum.part_in++;
+    if (got < op.bs) turn_off_direct(op, output);
     const put = yield* vfs_iter_write(output, new iov_iter(pages, 0, got), null);
     if (put < 0) return `error writing '${op.output}': ${strerror(put)}`;
     if (put === op.bs) sum.full_out++;
@@ -160,7 +172,10 @@ function* copy(op: operands, input: file, output: file, pages: page[], sum: tota
   return null;
 }
 
-/** `4.2 MB` with the units of 1000. */
+const SI = ["B", "kB", "MB", "GB", "TB"];
+const IEC = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** `512 B`, `4.2 MB`, `17 MB`: one decimal below ten of a unit. */
 function human(bytes: number, base: number, units: readonly string[]): string {
   let value = bytes;
   let unit = 0;
@@ -169,16 +184,23 @@ function human(bytes: number, base: number, units: readonly string[]): string {
     unit++;
   }
   const tenths = Math.floor(value * 10 + 0.5);
-  return unit === 0 || tenths >= 100 ? `${Math.floor(value + 0.5)} ${units[unit]}` : `${tenths / 10} ${units[unit]}`;
+  if (unit === 0 || tenths >= 100) return `${Math.floor(value + 0.5)} ${units[unit]}`;
+  return kasprintf("%d.%d %s", Math.floor(tenths / 10), tenths % 10, units[unit]);
+}
+
+/** ` (1.0 kB, 1.0 KiB)`, as far as it says more than the number of bytes. */
+function abbreviations(bytes: number): string {
+  if (bytes < 1000) return "";
+  const si = human(bytes, 1000, SI);
+  return bytes < 1024 ? ` (${si})` : ` (${si}, ${human(bytes, 1024, IEC)})`;
 }
 
 function summary(sum: totals, elapsed_ns: number): string {
   const records = `${sum.full_in}+${sum.part_in} records in\n${sum.full_out}+${sum.part_out} records out\n`;
-  const si = human(sum.bytes, 1000, ["B", "kB", "MB", "GB"]);
-  const iec = human(sum.bytes, 1024, ["B", "KiB", "MiB", "GiB"]);
-  const speed = human(elapsed_ns === 0 ? 0 : Math.floor((sum.bytes * 1e9) / elapsed_ns), 1000, ["B", "kB", "MB", "GB"]);
+  const speed = elapsed_ns === 0 ? "Infinity B" : human(Math.floor((sum.bytes * 1e9) / elapsed_ns), 1000, SI);
   const seconds = kasprintf("%d.%09d", Math.floor(elapsed_ns / 1e9), Math.floor(elapsed_ns) % 1e9);
-  return `${records}${sum.bytes} bytes (${si}, ${iec}) copied, ${seconds} s, ${speed}/s\n`;
+  const bytes = sum.bytes === 1 ? "byte" : "bytes";
+  return `${records}${sum.bytes} ${bytes}${abbreviations(sum.bytes)} copied, ${seconds} s, ${speed}/s\n`;
 }
 
 /** Opens both files, copies, and makes it durable if asked. Returns the complaint, or null. Sleeps. */

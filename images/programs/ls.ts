@@ -50,7 +50,8 @@ export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
   const paths = argv.slice(1).filter((word) => !word.startsWith("-"));
   let status = 0;
   for (const path of paths.length === 0 ? ["/"] : paths) {
-    const node = kern_path(path);
+    // With -l a link is shown itself; a slash after it asks for what it leads to.
+    const node = kern_path(path, long ? "nofollow" : "follow");
     if (IS_ERR(node)) {
       yield* io.error(`ls: cannot access '${path}': ${strerror(PTR_ERR(node))}\n`);
       status = 2;

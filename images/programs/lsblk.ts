@@ -45,6 +45,7 @@ export function* main(_argv: readonly string[], io: stdio): Sleeps<number> {
     const removable = yield* attribute(directory, "removable");
     yield* io.write(yield* line(directory, disk, disk, removable));
     const parts = names(directory).filter((name) => name.startsWith(disk));
+    parts.sort((a, b) => a.length - b.length || (a < b ? -1 : 1));
     for (let i = 0; i < parts.length; i++) {
       const branch = i === parts.length - 1 ? "`-" : "|-";
       yield* io.write(yield* line(`${directory}/${parts[i]}`, parts[i], branch + parts[i], removable));

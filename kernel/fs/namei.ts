@@ -66,7 +66,7 @@ export function kern_path(path: string, last: "follow" | "nofollow" = "follow"):
     }
     const next = at.lookup(name);
     if (next === null) return ERR_PTR(-ENOENT);
-    if (is_link(next) && (last === "follow" || names.length > 0)) {
+    if (is_link(next) && (last === "follow" || names.length > 0 || path.endsWith("/"))) {
       if (++links > MAXSYMLINKS) return ERR_PTR(-ELOOP);
       const target = next.i_link ?? "";
       names.unshift(...components(target));

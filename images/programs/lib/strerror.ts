@@ -19,6 +19,7 @@ const TEXTS: Readonly<Record<number, string>> = {
   28: "No space left on device",
   30: "Read-only file system",
   34: "Numerical result out of range",
+  40: "Too many levels of symbolic links",
   95: "Operation not supported",
 };
 

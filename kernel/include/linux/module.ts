@@ -75,3 +75,21 @@ export declare function init_module(name: string, params: string): Sleeps<number
 export declare function delete_module(name: string): Sleeps<number>;
 /** Told of every module that goes LIVE, COMING or GOING: for leak checks. */
 export declare function register_module_notifier(notifier: (state: number, module: module) => void): void;
+
+/** What a module of the image says of itself. */
+export interface module_info {
+  /** The file's base name. */
+  readonly name: string;
+  readonly license: string;
+  readonly description: string;
+  readonly version: string;
+  readonly authors: readonly string[];
+  readonly aliases: readonly string[];
+  readonly softdep: readonly string[];
+  /** Modules whose symbols it needs. */
+  readonly depends: readonly string[];
+  readonly params: readonly { readonly name: string; readonly type: string; readonly description: string }[];
+}
+
+/** What a module of the image says of itself, or null if there is none of that name. */
+export declare function modinfo(name: string): module_info | null;

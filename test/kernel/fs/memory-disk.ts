@@ -8,7 +8,6 @@ import {
   put_disk,
   queue_limits,
   set_capacity,
-  type block_device,
 } from "xenolith/linux/blkdev";
 import {
   BLK_MQ_F_SHOULD_MERGE,
@@ -32,6 +31,7 @@ import {
   REQ_OP_READ,
   REQ_OP_WRITE,
   REQ_OP_WRITE_ZEROES,
+  type block_device,
 } from "xenolith/linux/blk_types";
 import type { Sleeps } from "xenolith/linux/sched";
 import { memcpy_from_page, memcpy_to_page } from "xenolith/xen/page";
