@@ -25,7 +25,7 @@ import {
   add_disk,
   blk_alloc_disk,
   del_gendisk,
-  gendisk,
+  type gendisk,
   put_disk,
   queue_limits,
   register_blkdev,

@@ -44,7 +44,6 @@ import type { Ptr } from "xenolith/linux/types";
 
 const NULL_Q_BIO = 0;
 const NULL_Q_MQ = 2;
-const NULL_IRQ_NONE = 0;
 const NULL_IRQ_SOFTIRQ = 1;
 const NULL_IRQ_TIMER = 2;
 

@@ -23,8 +23,7 @@ import type { gfp_t } from "xenolith/linux/gfp";
 import type { page } from "xenolith/linux/mm_types";
 import type { sector_t } from "xenolith/linux/types";
 
-/** Vectors of the bios of each pool. */
-const POOL_VECS = [1, 16, BIO_MAX_VECS];
+/** Bios with one vector or none, with up to 16, and larger ones: a bio keeps its vectors, so that small ones stay small. */
 const pools: (bio | null)[] = [null, null, null];
 
 /** The pool that everybody uses. */
@@ -48,7 +47,7 @@ function take(pool: number, bdev: block_device): bio {
 /** See the header. Linux: bio_alloc_bioset. */
 export function bio_alloc(bdev: block_device, nr_vecs: number, opf: blk_opf_t, _gfp_mask: gfp_t): bio {
   if (nr_vecs > BIO_MAX_VECS) BUG();
-  const bio = take(nr_vecs <= POOL_VECS[0] ? 0 : nr_vecs <= POOL_VECS[1] ? 1 : 2, bdev);
+  const bio = take(nr_vecs <= 1 ? 0 : nr_vecs <= 16 ? 1 : 2, bdev);
   bio.bi_opf = opf;
   bio.bi_max_vecs = nr_vecs;
   return bio;

@@ -12,7 +12,7 @@ import {
   blk_mq_ctx,
   blk_mq_hw_ctx,
 } from "xenolith/linux/blk-mq";
-import { BLK_FEAT_IO_STAT, BLK_FEAT_NOWAIT, queue_limits, request_queue } from "xenolith/linux/blkdev";
+import { BLK_FEAT_IO_STAT, BLK_FEAT_NOWAIT, type queue_limits, request_queue } from "xenolith/linux/blkdev";
 import type { blk_mq_tag_set } from "xenolith/linux/blk-mq";
 import type { gendisk } from "xenolith/linux/blkdev";
 import type { err_ptr } from "xenolith/linux/err";

@@ -8,7 +8,7 @@
  * domain. A request object belongs to its tag and is used again at once, so both are checked always.
  */
 import { COST_REQUEST_COMPLETE, COST_REQUEST_DISPATCH } from "../../hal/abi/control";
-import { BUG, BUG_ON } from "xenolith/linux/kernel";
+import { BUG } from "xenolith/linux/kernel";
 import { ENODEV, EWOULDBLOCK } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { charge, local_clock } from "xenolith/linux/ktime";
@@ -19,7 +19,6 @@ import { wait_event } from "xenolith/linux/wait";
 import { complete, completion, wait_for_completion_io } from "xenolith/linux/completion";
 import { bio_advance, bio_endio, bio_io_error } from "xenolith/linux/bio";
 import {
-  BLK_STS_IOERR,
   BLK_STS_OK,
   REQ_FUA,
   REQ_NOMERGE_FLAGS,
@@ -67,7 +66,7 @@ import {
   blk_mq_wait_for_tag,
 } from "./blk-mq-tag";
 import { blk_add_timer } from "./blk-timeout";
-import { blk_account_io_completion, blk_account_io_done } from "./blk-stat";
+import { blk_account_io_completion, blk_account_io_done, blk_account_io_whole } from "./blk-stat";
 import { blk_status_to_str } from "./blk-status";
 
 // Down: bio to driver.
@@ -232,11 +231,12 @@ export function blk_mq_end_request(rq: request, error: blk_status_t): void {
   // The common case, one bio that is done as a whole, without the walk of blk_update_request.
   if (bio !== null && error === BLK_STS_OK && bio === rq.biotail && (rq.rq_flags & RQF_FLUSH_SEQ) === 0) {
     const bytes = rq.__data_len;
-    blk_account_io_completion(rq, bytes);
+    const iter = bio.bi_iter;
+    if (rq.part !== null) blk_account_io_whole(rq, rq.part, bytes / 512);
     rq.bio = null;
     rq.__data_len = 0;
-    bio.bi_iter.bi_sector += bytes / 512;
-    bio.bi_iter.bi_size = 0;
+    iter.bi_sector += bytes / 512;
+    iter.bi_size = 0;
     bio_endio(bio);
   } else if (blk_update_request(rq, error, rq.__data_len)) BUG();
   __blk_mq_end_request(rq, error);
@@ -245,7 +245,7 @@ EXPORT_SYMBOL(blk_mq_end_request);
 
 export function __blk_mq_end_request(rq: request, error: blk_status_t): void {
   charge(COST_REQUEST_COMPLETE);
-  blk_account_io_done(rq);
+  if (rq.part !== null) blk_account_io_done(rq);
   const end_io = rq.end_io;
   if (end_io === null || end_io(rq, error) === RQ_END_IO_FREE) blk_mq_free_request(rq);
 }

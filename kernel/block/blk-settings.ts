@@ -99,7 +99,7 @@ function apply(q: request_queue, lim: queue_limits): number {
 }
 
 // Sleeping belongs to its interface, so that callers need not know whether a stacked queue has to wait.
-// eslint-disable-next-line require-yield
+
 export function* queue_limits_commit_update(q: request_queue, lim: queue_limits): Sleeps<number> {
   return apply(q, lim);
 }

@@ -28,6 +28,21 @@ function count(stats: disk_stats, group: number, started: number, now: number): 
   stats.stamp_ns = now;
 }
 
+/** A request ends as a whole, in one step: completion and end. */
+export function blk_account_io_whole(rq: request, part: block_device, sectors: number): void {
+  const now = local_clock();
+  const op = rq.cmd_flags & REQ_OP_MASK;
+  const group = op <= STAT_WRITE ? op : op_stat_group(op);
+  const stats = part.bd_stats;
+  stats.sectors[group] += sectors;
+  count(stats, group, rq.start_time_ns, now);
+  rq.part = null;
+  if (part.bd_partno === 0) return;
+  const disk_stats = part.bd_disk.part0.bd_stats;
+  disk_stats.sectors[group] += sectors;
+  count(disk_stats, group, rq.start_time_ns, now);
+}
+
 /** Bytes of a request ended well or badly. Linux: blk_account_io_completion. */
 export function blk_account_io_completion(rq: request, bytes: number): void {
   const part = rq.part;

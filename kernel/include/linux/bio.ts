@@ -6,7 +6,7 @@
  * Bios come from pools and go back to them: after `bio_put` the object belongs to somebody else.
  */
 import {
-  bio,
+  type bio,
   REQ_OP_DISCARD,
   REQ_OP_MASK,
   REQ_OP_READ,

@@ -9,7 +9,7 @@
 import { list_head } from "xenolith/linux/list";
 import { wait_queue_head } from "xenolith/linux/wait";
 import { delayed_work } from "xenolith/linux/workqueue";
-import { bio_iter_begin, req_iterator } from "xenolith/linux/bio";
+import { bio_iter_begin, type req_iterator } from "xenolith/linux/bio";
 import { REQ_OP_MASK, REQ_OP_READ, REQ_OP_WRITE } from "xenolith/linux/blk_types";
 import type { bio, blk_opf_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
 import type { gendisk, queue_limits, request_queue } from "xenolith/linux/blkdev";

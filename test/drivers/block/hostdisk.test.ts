@@ -20,7 +20,7 @@ import "../../../drivers/xen/page";
 import { EIO, ENODEV } from "../../../hal/abi/errno";
 import * as abi from "../../../hal/abi/hostdisk";
 import { __HYPERVISOR_arch_7 } from "../../../hal/abi/xen";
-import { hostdisk_exit } from "../../../drivers/block/hostdisk";
+import { hostdisk_exit } from "../../../drivers/block/hostdisk/hostdisk";
 import { bootBareKernel } from "../../kit/bare-kernel";
 
 /** The event channel layer, reduced to the one handler that the driver installs. */

@@ -13,14 +13,7 @@ import {
   REQ_OP_READ,
   REQ_OP_WRITE,
 } from "xenolith/linux/blk_types";
-import type { bio } from "xenolith/linux/blk_types";
-import {
-  blk_finish_plug,
-  blk_mark_disk_dead,
-  blk_plug,
-  blk_queue_rq_timeout,
-  blk_start_plug,
-} from "xenolith/linux/blkdev";
+import { blk_mark_disk_dead, blk_queue_rq_timeout } from "xenolith/linux/blkdev";
 import {
   BLK_EH_DONE,
   BLK_EH_RESET_TIMER,
@@ -44,74 +37,31 @@ import {
   blk_mq_unquiesce_queue,
   blk_mq_update_nr_hw_queues,
 } from "xenolith/linux/blk-mq";
-import { alloc_page, nr_allocated_pages, put_page } from "xenolith/linux/mm";
-import { wait_event, wait_queue_head } from "xenolith/linux/wait";
-import { msleep } from "xenolith/linux/delay";
+import { alloc_page, put_page } from "xenolith/linux/mm";
 import type { page } from "xenolith/linux/mm_types";
 import "../../../kernel/block/blk-sysfs";
 import { bootBareKernel } from "../../kit/bare-kernel";
-import { Numbers } from "./fixtures";
-import { TestDisk } from "./test-disk";
+import { MqBench } from "./test-disk";
 
 const kernel = bootBareKernel({ vcpus: 2 });
 kernel.runInitcalls();
 
-let test: TestDisk;
-let names = 0;
-let data: page;
-let ended: [number, number][];
+const bench = new MqBench(kernel);
 
-/** A bio of one page that notes its end. */
-function make(sector: number, opf = REQ_OP_READ, bytes = 4096): bio {
-  const made = bio_alloc(test.disk.part0, 1, opf, 0);
-  made.bi_iter.bi_sector = sector;
-  if (bytes > 0) bio_add_page(made, data, bytes, 0);
-  made.bi_end_io = (b) => {
-    ended.push([sector, b.bi_status]);
-    bio_put(b);
-  };
-  return made;
-}
-
-function submit(...bios: bio[]): boolean[] {
-  return bios.map((b) => submit_bio_nowait(b));
-}
-
-beforeEach(() => {
-  test = new TestDisk();
-  ended = [];
-  data ??= alloc_page(0) as page;
-});
-
-/** Runs `body` with a fresh disk and takes it away afterwards; checks that nothing is left behind. */
-function withDisk(
-  body: () => void,
-  limits: Parameters<TestDisk["add"]>[1] = {},
-  how: Parameters<TestDisk["add"]>[2] = {},
-): void {
-  const pages = nr_allocated_pages();
-  kernel.run(() => test.add(`test${names++}x`, limits, how));
-  body();
-  test.answers.length = 0;
-  test.immediate = true;
-  test.endAll();
-  kernel.runUntilIdle();
-  kernel.run(() => test.remove());
-  expect(nr_allocated_pages()).toBe(pages);
-}
+beforeEach(() => bench.reset());
 
 describe("queue_rq answers", () => {
   it("OK: the driver has it, and its end is the bio's end", () => {
-    withDisk(() => {
-      submit(make(8), make(16));
-      expect(test.seen.map((s) => [s.sector, s.sectors, s.last])).toEqual([
+    bench.withDisk(() => {
+      bench.submit(bench.make(8), bench.make(16));
+      expect(bench.disk.seen.map((s) => [s.sector, s.sectors, s.last])).toEqual([
         [8, 8, true],
         [16, 8, true],
       ]);
-      expect(ended).toEqual([]);
-      test.end(BLK_STS_OK, 1);
-      test.end(BLK_STS_TIMEOUT);
-      expect(ended).toEqual([
+      expect(bench.ended).toEqual([]);
+      bench.disk.end(BLK_STS_OK, 1);
+      bench.disk.end(BLK_STS_TIMEOUT);
+      expect(bench.ended).toEqual([
         [16, BLK_STS_OK],
         [8, BLK_STS_TIMEOUT],
       ]);
@@ -119,82 +69,87 @@ describe("queue_rq answers", () => {
   });
 
   it("anything else ends the request with that status", () => {
-    withDisk(() => {
+    bench.withDisk(() => {
       for (const status of [BLK_STS_IOERR, BLK_STS_NOTSUPP, BLK_STS_AGAIN]) {
-        test.answers.push(status);
-        submit(make(0));
+        bench.disk.answers.push(status);
+        bench.submit(bench.make(0));
       }
-      expect(ended.map(([, status]) => status)).toEqual([BLK_STS_IOERR, BLK_STS_NOTSUPP, BLK_STS_AGAIN]);
-      expect(test.seen).toEqual([]);
+      expect(bench.ended.map(([, status]) => status)).toEqual([BLK_STS_IOERR, BLK_STS_NOTSUPP, BLK_STS_AGAIN]);
+      expect(bench.disk.seen).toEqual([]);
     });
   });
 
   it("RESOURCE: it stays in front and is tried again, after 3 ms if nothing else happens", () => {
-    withDisk(() => {
-      test.answers.push(BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE);
-      submit(make(8));
-      const tries = test.calls;
+    bench.withDisk(() => {
+      bench.disk.answers.push(BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE);
+      bench.submit(bench.make(8));
+      const tries = bench.disk.calls;
       kernel.advance(2_900_000);
-      expect([test.calls, test.seen.length]).toEqual([tries, 0]);
+      expect([bench.disk.calls, bench.disk.seen.length]).toEqual([tries, 0]);
       kernel.advance(200_000);
-      expect(test.calls).toBeGreaterThan(tries);
+      expect(bench.disk.calls).toBeGreaterThan(tries);
       kernel.advance(10_000_000);
-      expect(test.seen.map((s) => s.sector)).toEqual([8]);
+      expect(bench.disk.seen.map((s) => s.sector)).toEqual([8]);
     });
   });
 
   it("RESOURCE: the next completion tries again", () => {
-    withDisk(() => {
-      submit(make(0));
-      test.answers.push(BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE);
-      submit(make(8), make(16));
-      expect(test.seen.length).toBe(1);
-      test.end();
+    bench.withDisk(() => {
+      bench.submit(bench.make(0));
+      bench.disk.answers.push(BLK_STS_RESOURCE, BLK_STS_RESOURCE, BLK_STS_RESOURCE);
+      bench.submit(bench.make(8), bench.make(16));
+      expect(bench.disk.seen.length).toBe(1);
+      bench.disk.end();
       kernel.runRunnable();
-      expect(test.seen.map((s) => s.sector)).toEqual([0, 8, 16]);
+      expect(bench.disk.seen.map((s) => s.sector)).toEqual([0, 8, 16]);
     });
   });
 
   it("DEV_RESOURCE: nothing happens until the driver starts the queue", () => {
-    withDisk(() => {
-      test.answers.push(BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE);
-      submit(make(8), make(16));
+    bench.withDisk(() => {
+      bench.disk.answers.push(BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE);
+      bench.submit(bench.make(8), bench.make(16));
       kernel.advance(100_000_000);
-      const before = test.seen.length;
-      test.answers.length = 0;
-      blk_mq_run_hw_queues(test.disk.queue, true);
+      const before = bench.disk.seen.length;
+      bench.disk.answers.length = 0;
+      blk_mq_run_hw_queues(bench.disk.disk.queue, true);
       kernel.runRunnable();
       expect(before).toBe(0);
-      expect(test.seen.map((s) => s.sector)).toEqual([8, 16]);
+      expect(bench.disk.seen.map((s) => s.sector)).toEqual([8, 16]);
     });
   });
 
   it("a refused request goes ahead of the rest of its batch", () => {
-    withDisk(() => {
-      blk_mq_stop_hw_queues(test.disk.queue);
-      submit(make(0), make(16), make(32));
-      expect(test.calls).toBe(0);
-      test.answers.push(BLK_STS_OK, BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE);
-      blk_mq_start_stopped_hw_queues(test.disk.queue, true);
+    bench.withDisk(() => {
+      blk_mq_stop_hw_queues(bench.disk.disk.queue);
+      bench.submit(bench.make(0), bench.make(16), bench.make(32));
+      expect(bench.disk.calls).toBe(0);
+      bench.disk.answers.push(BLK_STS_OK, BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE);
+      blk_mq_start_stopped_hw_queues(bench.disk.disk.queue, true);
       kernel.runRunnable();
-      test.answers.length = 0;
-      submit(make(48));
+      bench.disk.answers.length = 0;
+      bench.submit(bench.make(48));
       kernel.runRunnable();
-      blk_mq_run_hw_queues(test.disk.queue, true);
+      blk_mq_run_hw_queues(bench.disk.disk.queue, true);
       kernel.runRunnable();
-      expect(test.seen.map((s) => s.sector)).toEqual([0, 16, 32, 48]);
+      expect(bench.disk.seen.map((s) => s.sector)).toEqual([0, 16, 32, 48]);
     });
   });
 });
 
 describe("tags", () => {
   it("no tag: nowait says no, submit_bio sleeps until one is free, REQ_NOWAIT fails", () => {
-    withDisk(() => {
-      expect(submit(make(0), make(8), make(16), make(24))).toEqual([true, true, true, true]);
-      const fifth = make(32);
+    bench.withDisk(() => {
+      expect(bench.submit(bench.make(0), bench.make(8), bench.make(16), bench.make(24))).toEqual([
+        true,
+        true,
+        true,
+        true,
+      ]);
+      const fifth = bench.make(32);
       expect(submit_bio_nowait(fifth)).toBe(false);
-      expect(submit_bio_nowait(make(40, REQ_OP_READ | REQ_NOWAIT))).toBe(true);
-      expect(ended).toEqual([[40, BLK_STS_AGAIN]]);
+      expect(submit_bio_nowait(bench.make(40, REQ_OP_READ | REQ_NOWAIT))).toBe(true);
+      expect(bench.ended).toEqual([[40, BLK_STS_AGAIN]]);
       let taken = false;
       kernel.spawn(function* () {
         yield* submit_bio(fifth);
@@ -203,17 +158,17 @@ describe("tags", () => {
       });
       kernel.runRunnable();
       expect(taken).toBe(false);
-      test.end();
+      bench.disk.end();
       kernel.runRunnable();
-      expect([taken, test.seen.map((s) => s.sector)]).toEqual([true, [0, 8, 16, 24, 32]]);
+      expect([taken, bench.disk.seen.map((s) => s.sector)]).toEqual([true, [0, 8, 16, 24, 32]]);
     });
   });
 
   it("a bio that is split waits for tags in the middle and is not sent twice", () => {
-    withDisk(
+    bench.withDisk(
       () => {
         const pages = Array.from({ length: 20 }, () => alloc_page(0) as page);
-        const big = bio_alloc(test.disk.part0, 20, REQ_OP_WRITE, 0);
+        const big = bio_alloc(bench.disk.disk.part0, 20, REQ_OP_WRITE, 0);
         for (const p of pages) bio_add_page(big, p, 4096, 0);
         let status = 1;
         kernel.spawn(function* () {
@@ -221,12 +176,12 @@ describe("tags", () => {
           return 0;
         });
         kernel.runRunnable();
-        expect(test.seen.length).toBe(4);
+        expect(bench.disk.seen.length).toBe(4);
         for (let i = 0; i < 10; i++) {
-          test.end();
+          bench.disk.end();
           kernel.runRunnable();
         }
-        expect(test.seen.map((s) => s.sector)).toEqual([0, 16, 32, 48, 64, 80, 96, 112, 128, 144]);
+        expect(bench.disk.seen.map((s) => s.sector)).toEqual([0, 16, 32, 48, 64, 80, 96, 112, 128, 144]);
         expect(status).toBe(0);
         bio_put(big);
         for (const p of pages) put_page(p);
@@ -236,21 +191,21 @@ describe("tags", () => {
   });
 
   it("many waiters all get their turn", () => {
-    withDisk(() => {
+    bench.withDisk(() => {
       let done = 0;
       for (let i = 0; i < 50; i++) {
         kernel.spawn(function* () {
-          yield* submit_bio(make(i * 16));
+          yield* submit_bio(bench.make(i * 16));
           done++;
           return 0;
         });
       }
       kernel.runRunnable();
-      while (test.held.length > 0) {
-        test.end();
+      while (bench.disk.held.length > 0) {
+        bench.disk.end();
         kernel.runRunnable();
       }
-      expect([done, ended.length]).toEqual([50, 50]);
+      expect([done, bench.ended.length]).toEqual([50, 50]);
     });
   });
 
@@ -266,13 +221,13 @@ describe("tags", () => {
 
   it("the driver's object of a request stays with its tag", () => {
     let made = 0;
-    withDisk(
+    bench.withDisk(
       () => {
-        submit(make(0));
-        const first = blk_mq_rq_to_pdu(test.held[0]);
-        test.end();
-        submit(make(8));
-        expect(blk_mq_rq_to_pdu(test.held[0])).toBe(first);
+        bench.submit(bench.make(0));
+        const first = blk_mq_rq_to_pdu(bench.disk.held[0]);
+        bench.disk.end();
+        bench.submit(bench.make(8));
+        expect(blk_mq_rq_to_pdu(bench.disk.held[0])).toBe(first);
       },
       {},
       { cmd_size: () => ({ number: made++ }) },
@@ -283,40 +238,40 @@ describe("tags", () => {
 
 describe("requeue", () => {
   it("requests come back in their order, ahead of newer ones", () => {
-    withDisk(() => {
-      submit(make(0), make(16));
-      const [first, second] = test.held.splice(0);
+    bench.withDisk(() => {
+      bench.submit(bench.make(0), bench.make(16));
+      const [first, second] = bench.disk.held.splice(0);
       blk_mq_requeue_request(first, false);
       blk_mq_requeue_request(second, false);
       kernel.runRunnable();
-      expect(test.seen.length).toBe(2);
-      blk_mq_kick_requeue_list(test.disk.queue);
+      expect(bench.disk.seen.length).toBe(2);
+      blk_mq_kick_requeue_list(bench.disk.disk.queue);
       kernel.runRunnable();
-      expect(test.seen.map((s) => s.sector)).toEqual([0, 16, 0, 16]);
+      expect(bench.disk.seen.map((s) => s.sector)).toEqual([0, 16, 0, 16]);
     });
   });
 });
 
 describe("stop, quiesce, freeze", () => {
   it("a quiesced queue keeps requests; quiescing is counted", () => {
-    withDisk(() => {
-      const q = test.disk.queue;
+    bench.withDisk(() => {
+      const q = bench.disk.disk.queue;
       kernel.run(() => blk_mq_quiesce_queue(q));
       kernel.run(() => blk_mq_quiesce_queue(q));
-      submit(make(0));
+      bench.submit(bench.make(0));
       blk_mq_unquiesce_queue(q);
       kernel.runRunnable();
-      expect(test.calls).toBe(0);
+      expect(bench.disk.calls).toBe(0);
       blk_mq_unquiesce_queue(q);
       kernel.runRunnable();
-      expect(test.calls).toBe(1);
+      expect(bench.disk.calls).toBe(1);
     });
   });
 
   it("freezing waits for what is in flight and holds back what comes", () => {
-    withDisk(() => {
-      const q = test.disk.queue;
-      submit(make(0));
+    bench.withDisk(() => {
+      const q = bench.disk.disk.queue;
+      bench.submit(bench.make(0));
       let frozen = false;
       kernel.spawn(function* () {
         yield* blk_mq_freeze_queue(q);
@@ -325,95 +280,36 @@ describe("stop, quiesce, freeze", () => {
       });
       kernel.runRunnable();
       expect(frozen).toBe(false);
-      const late = make(8);
+      const late = bench.make(8);
       expect(submit_bio_nowait(late)).toBe(false);
       kernel.spawn(function* () {
         yield* submit_bio(late);
         return 0;
       });
       kernel.runRunnable();
-      test.end();
+      bench.disk.end();
       kernel.runRunnable();
-      expect([frozen, test.seen.length]).toEqual([true, 1]);
+      expect([frozen, bench.disk.seen.length]).toEqual([true, 1]);
       blk_mq_unfreeze_queue(q, 0);
       kernel.runRunnable();
-      expect(test.seen.length).toBe(2);
+      expect(bench.disk.seen.length).toBe(2);
     });
   });
 
   it("the number of hardware queues follows the set, bounded by the CPUs", () => {
-    withDisk(() => {
-      expect([test.set.nr_hw_queues, test.disk.queue.nr_hw_queues]).toEqual([1, 1]);
-      kernel.run(() => blk_mq_update_nr_hw_queues(test.set, 7));
-      expect([test.set.nr_hw_queues, test.disk.queue.nr_hw_queues, test.set.tags.length]).toEqual([2, 2, 2]);
-      submit(make(0));
-      test.end();
-      kernel.run(() => blk_mq_update_nr_hw_queues(test.set, 0));
-      kernel.run(() => blk_mq_update_nr_hw_queues(test.set, 1));
-      expect([test.set.nr_hw_queues, test.disk.queue.nr_hw_queues, test.set.tags.length]).toEqual([1, 1, 1]);
-    });
-  });
-});
-
-describe("plugs", () => {
-  function* plugged(bios: bio[], then?: () => void): Generator<void, void, void> {
-    const plug = new blk_plug();
-    blk_start_plug(plug);
-    for (const b of bios) yield* submit_bio(b);
-    then?.();
-    blk_finish_plug(plug);
-  }
-
-  it("neighbours become one request; the last of the batch is announced", () => {
-    withDisk(() => {
-      kernel.run(() =>
-        plugged([make(0), make(8), make(32), make(24), make(100, REQ_OP_WRITE)], () => expect(test.calls).toBe(0)),
-      );
-      expect(test.seen.map((s) => [s.op, s.sector, s.sectors, s.last])).toEqual([
-        [REQ_OP_READ, 0, 16, false],
-        [REQ_OP_READ, 24, 16, false],
-        [REQ_OP_WRITE, 100, 8, true],
+    bench.withDisk(() => {
+      expect([bench.disk.set.nr_hw_queues, bench.disk.disk.queue.nr_hw_queues]).toEqual([1, 1]);
+      kernel.run(() => blk_mq_update_nr_hw_queues(bench.disk.set, 7));
+      expect([bench.disk.set.nr_hw_queues, bench.disk.disk.queue.nr_hw_queues, bench.disk.set.tags.length]).toEqual([
+        2, 2, 2,
       ]);
-      test.endAll();
-      expect(ended.length).toBe(5);
-    });
-  });
-
-  it("32 requests are enough", () => {
-    withDisk(
-      () => {
-        const bios = Array.from({ length: 33 }, (_, i) => make(i * 16));
-        kernel.run(() => plugged(bios, () => expect(test.calls).toBe(32)));
-        expect(test.calls).toBe(33);
-      },
-      {},
-      { queue_depth: 64 },
-    );
-  });
-
-  it("a request of 128 KiB is enough", () => {
-    withDisk(() => {
-      const bios = Array.from({ length: 32 }, (_, i) => make(i * 8));
-      kernel.run(() => plugged([...bios, make(1000)], () => expect(test.seen.map((s) => s.sectors)).toEqual([256])));
-      expect(test.calls).toBe(2);
-    });
-  });
-
-  it("a task that sleeps sends what it gathered", () => {
-    withDisk(() => {
-      const done = new wait_queue_head();
-      let go = false;
-      kernel.spawn(function* () {
-        const plug = new blk_plug();
-        blk_start_plug(plug);
-        yield* submit_bio(make(0));
-        yield* wait_event(done, () => go);
-        blk_finish_plug(plug);
-        return 0;
-      });
-      kernel.runRunnable();
-      expect(test.calls).toBe(1);
-      go = true;
+      bench.submit(bench.make(0));
+      bench.disk.end();
+      kernel.run(() => blk_mq_update_nr_hw_queues(bench.disk.set, 0));
+      kernel.run(() => blk_mq_update_nr_hw_queues(bench.disk.set, 1));
+      expect([bench.disk.set.nr_hw_queues, bench.disk.disk.queue.nr_hw_queues, bench.disk.set.tags.length]).toEqual([
+        1, 1, 1,
+      ]);
     });
   });
 });
@@ -422,12 +318,12 @@ describe("timeouts", () => {
   it("the driver is asked when a request's time is over, and again after a reset", () => {
     const asked: number[] = [];
     let answer: typeof BLK_EH_DONE | typeof BLK_EH_RESET_TIMER = BLK_EH_RESET_TIMER;
-    withDisk(
+    bench.withDisk(
       () => {
-        blk_queue_rq_timeout(test.disk.queue, 50);
-        submit(make(0));
+        blk_queue_rq_timeout(bench.disk.disk.queue, 50);
+        bench.submit(bench.make(0));
         kernel.advance(49_000_000);
-        submit(make(16));
+        bench.submit(bench.make(16));
         expect(asked).toEqual([]);
         kernel.advance(2_000_000);
         expect(asked).toEqual([0]);
@@ -435,60 +331,60 @@ describe("timeouts", () => {
         expect(asked).toEqual([0, 16, 0]);
         answer = BLK_EH_DONE;
         kernel.advance(51_000_000);
-        expect(test.held.length).toBe(0);
+        expect(bench.disk.held.length).toBe(0);
       },
       {},
       {
         timeout(rq) {
           asked.push(rq.__sector);
           if (answer === BLK_EH_DONE) {
-            test.held.splice(test.held.indexOf(rq), 1);
+            bench.disk.held.splice(bench.disk.held.indexOf(rq), 1);
             blk_mq_end_request(rq, BLK_STS_TIMEOUT);
           }
           return answer;
         },
       },
     );
-    expect(ended.every(([, status]) => status === BLK_STS_TIMEOUT)).toBe(true);
+    expect(bench.ended.every(([, status]) => status === BLK_STS_TIMEOUT)).toBe(true);
   });
 });
 
 describe("a driver's own requests", () => {
   it("are executed and freed by their owner", () => {
-    withDisk(() => {
-      test.immediate = true;
+    bench.withDisk(() => {
+      bench.disk.immediate = true;
       const status = kernel.run(function* () {
-        const rq = yield* blk_mq_alloc_request(test.disk.queue, REQ_OP_DRV_IN, 0);
+        const rq = yield* blk_mq_alloc_request(bench.disk.disk.queue, REQ_OP_DRV_IN, 0);
         if (typeof rq === "number") return rq;
         const result = yield* blk_execute_rq(rq, true);
         blk_mq_free_request(rq);
         return result;
       });
-      expect([status, test.seen[0].op]).toEqual([BLK_STS_OK, REQ_OP_DRV_IN]);
+      expect([status, bench.disk.seen[0].op]).toEqual([BLK_STS_OK, REQ_OP_DRV_IN]);
     });
   });
 
   it("without a tag, NOWAIT is told so", () => {
-    withDisk(() => {
-      submit(make(0), make(8), make(16), make(24));
-      expect(kernel.run(() => blk_mq_alloc_request(test.disk.queue, REQ_OP_DRV_IN, BLK_MQ_REQ_NOWAIT))).toBe(-11);
+    bench.withDisk(() => {
+      bench.submit(bench.make(0), bench.make(8), bench.make(16), bench.make(24));
+      expect(kernel.run(() => blk_mq_alloc_request(bench.disk.disk.queue, REQ_OP_DRV_IN, BLK_MQ_REQ_NOWAIT))).toBe(-11);
     });
   });
 });
 
 describe("a dead disk", () => {
   it("fails what comes, also whoever waits for a tag", () => {
-    withDisk(() => {
-      submit(make(0), make(8), make(16), make(24));
+    bench.withDisk(() => {
+      bench.submit(bench.make(0), bench.make(8), bench.make(16), bench.make(24));
       kernel.spawn(function* () {
-        yield* submit_bio(make(32));
+        yield* submit_bio(bench.make(32));
         return 0;
       });
       kernel.runRunnable();
-      blk_mark_disk_dead(test.disk);
+      blk_mark_disk_dead(bench.disk.disk);
       kernel.runRunnable();
-      submit(make(40));
-      expect(ended).toEqual([
+      bench.submit(bench.make(40));
+      expect(bench.ended).toEqual([
         [32, BLK_STS_IOERR],
         [40, BLK_STS_IOERR],
       ]);
@@ -498,75 +394,12 @@ describe("a dead disk", () => {
 
 describe("walking busy requests", () => {
   it("visits what the driver has and nothing else", () => {
-    withDisk(() => {
-      submit(make(0), make(16), make(32));
-      test.end(BLK_STS_OK, 1);
+    bench.withDisk(() => {
+      bench.submit(bench.make(0), bench.make(16), bench.make(32));
+      bench.disk.end(BLK_STS_OK, 1);
       const found: number[] = [];
-      blk_mq_tagset_busy_iter(test.set, (rq) => found.push(rq.__sector) > 0, null);
+      blk_mq_tagset_busy_iter(bench.disk.set, (rq) => found.push(rq.__sector) > 0, null);
       expect(found.sort((a, b) => a - b)).toEqual([0, 32]);
     });
   });
 });
-
-describe("exactly one completion", () => {
-  it("under random schedules of submission, refusal, requeue, stop, quiesce and completion", () => {
-    for (let seed = 1; seed <= 30; seed++) randomRun(seed);
-  });
-});
-
-function randomRun(seed: number): void {
-  test = new TestDisk();
-  ended = [];
-  const numbers = new Numbers(seed * 7919);
-  const count = 60;
-  withDisk(
-    () => {
-      const q = test.disk.queue;
-      let submitted = 0;
-      for (let step = 0; step < 400; step++) {
-        switch (numbers.below(9)) {
-          case 0:
-          case 1:
-          case 2:
-            if (submitted < count) {
-              const sector = submitted++ * 16;
-              kernel.spawn(() => submitLater(sector, numbers.below(3)));
-            }
-            break;
-          case 3:
-            test.answers.push(numbers.pick([BLK_STS_RESOURCE, BLK_STS_OK, BLK_STS_IOERR]));
-            break;
-          case 4:
-            blk_mq_stop_hw_queues(q);
-            break;
-          case 5:
-            blk_mq_start_stopped_hw_queues(q, numbers.below(2) === 0);
-            break;
-          case 6:
-            if (test.held.length > 0) blk_mq_requeue_request(test.held.splice(0, 1)[0], true);
-            break;
-          default:
-            if (test.held.length > 0) test.end(numbers.pick([0, BLK_STS_IOERR]), numbers.below(test.held.length));
-        }
-        kernel.runRunnable();
-      }
-      test.answers.length = 0;
-      test.immediate = true;
-      blk_mq_start_stopped_hw_queues(q, true);
-      for (let i = 0; i < 100 && ended.length < submitted; i++) {
-        test.endAll();
-        kernel.advance(5_000_000);
-      }
-      const sectors = ended.map(([sector]) => sector).sort((a, b) => a - b);
-      expect(sectors, `seed ${seed}`).toEqual(Array.from({ length: submitted }, (_, i) => i * 16));
-    },
-    {},
-    { nr_hw_queues: 2 },
-  );
-}
-
-function* submitLater(sector: number, ms: number): Generator<void, number, void> {
-  if (ms > 0) yield* msleep(ms);
-  yield* submit_bio(make(sector, sector % 32 === 0 ? REQ_OP_READ : REQ_OP_WRITE));
-  return 0;
-}

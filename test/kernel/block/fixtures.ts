@@ -1,8 +1,8 @@
 /** Bios, queues and pages for block layer tests that need no running kernel. */
 import { bio_add_page, bio_alloc } from "xenolith/linux/bio";
-import { REQ_OP_READ, block_device } from "xenolith/linux/blk_types";
+import { REQ_OP_READ, type block_device } from "xenolith/linux/blk_types";
 import type { bio } from "xenolith/linux/blk_types";
-import { blk_validate_limits, gendisk, queue_limits, request_queue } from "xenolith/linux/blkdev";
+import { blk_validate_limits, gendisk, type queue_limits, request_queue } from "xenolith/linux/blkdev";
 import { page } from "xenolith/linux/mm_types";
 
 /** A small generator of numbers, the same for the same seed. */

@@ -1,5 +1,5 @@
 /** A multi-queue disk whose driver does what a test tells it. */
-import { add_disk, del_gendisk, gendisk, put_disk, queue_limits, set_capacity } from "xenolith/linux/blkdev";
+import { add_disk, del_gendisk, type gendisk, put_disk, queue_limits, set_capacity } from "xenolith/linux/blkdev";
 import {
   BLK_MQ_F_SHOULD_MERGE,
   blk_mq_alloc_disk,
@@ -13,6 +13,13 @@ import type { blk_mq_hw_ctx, blk_mq_ops, blk_mq_queue_data, request } from "xeno
 import { BLK_STS_OK } from "xenolith/linux/blk_types";
 import type { blk_status_t } from "xenolith/linux/blk_types";
 import { GENHD_FL_NO_PART } from "xenolith/linux/blkdev";
+import { bio_add_page, bio_alloc, bio_put, submit_bio_nowait } from "xenolith/linux/bio";
+import { REQ_OP_READ } from "xenolith/linux/blk_types";
+import type { bio } from "xenolith/linux/blk_types";
+import { alloc_page, nr_allocated_pages } from "xenolith/linux/mm";
+import type { page } from "xenolith/linux/mm_types";
+import { expect } from "vitest";
+import type { BareKernel } from "../../kit/bare-kernel";
 import type { Sleeps } from "xenolith/linux/sched";
 
 /** What the driver saw of one request. */
@@ -96,5 +103,52 @@ export class TestDisk {
   /** Ends everything held, and what comes of it. */
   endAll(): void {
     while (this.held.length > 0) this.end();
+  }
+}
+
+/** A fresh TestDisk for each case, and bios of one page that note their ends. */
+export class MqBench {
+  disk = new TestDisk();
+  /** [sector, status] of each bio that ended, in order. */
+  ended: [number, number][] = [];
+  private data: page | null = null;
+  private names = 0;
+
+  constructor(private readonly kernel: BareKernel) {}
+
+  /** Forgets everything; called before each case. */
+  reset(): void {
+    this.disk = new TestDisk();
+    this.ended = [];
+    this.data ??= alloc_page(0);
+  }
+
+  /** A bio of one page that notes its end. */
+  make(sector: number, opf = REQ_OP_READ, bytes = 4096): bio {
+    const made = bio_alloc(this.disk.disk.part0, 1, opf, 0);
+    made.bi_iter.bi_sector = sector;
+    if (bytes > 0) bio_add_page(made, this.data as page, bytes, 0);
+    made.bi_end_io = (b) => {
+      this.ended.push([sector, b.bi_status]);
+      bio_put(b);
+    };
+    return made;
+  }
+
+  submit(...bios: bio[]): boolean[] {
+    return bios.map((b) => submit_bio_nowait(b));
+  }
+
+  /** Runs `body` with a fresh disk and takes it away afterwards; checks that nothing is left behind. */
+  withDisk(body: () => void, limits: Partial<queue_limits> = {}, how: TestDiskOptions = {}): void {
+    const pages = nr_allocated_pages();
+    this.kernel.run(() => this.disk.add(`test${this.names++}x`, limits, how));
+    body();
+    this.disk.answers.length = 0;
+    this.disk.immediate = true;
+    this.disk.endAll();
+    this.kernel.runUntilIdle();
+    this.kernel.run(() => this.disk.remove());
+    expect(nr_allocated_pages()).toBe(pages);
   }
 }

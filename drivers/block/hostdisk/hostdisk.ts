@@ -35,13 +35,11 @@ import {
   REQ_OP_WRITE,
 } from "xenolith/linux/blk_types";
 import {
-  BLK_FEAT_WRITE_CACHE,
   GENHD_FL_REMOVABLE,
   blk_mark_disk_dead,
   del_gendisk,
   add_disk,
   put_disk,
-  queue_limits,
   register_blkdev,
   set_capacity,
   set_capacity_and_notify,
@@ -67,7 +65,7 @@ import {
   rq_for_each_segment,
   rq_next_segment,
 } from "xenolith/linux/blk-mq";
-import { DOMID_SELF } from "../../hal/abi/xen";
+import { DOMID_SELF } from "../../../hal/abi/xen";
 import {
   HOSTDISK_COMP_COUNT,
   HOSTDISK_COMP_cons,
@@ -76,34 +74,29 @@ import {
   HOSTDISK_COMP_ring,
   HOSTDISK_DESC_MORE,
   HOSTDISK_DESC_SIZE,
+  HOSTDISK_DESC_mfn,
+  HOSTDISK_DESC_nr_sectors,
+  HOSTDISK_DESC_offset,
+  HOSTDISK_DESC_sector,
+  HOSTDISK_DESC_tag,
   HOSTDISK_DISCARD,
   HOSTDISK_FLUSH,
-  HOSTDISK_F_DISCARD,
   HOSTDISK_F_READONLY,
   HOSTDISK_F_REMOVABLE,
-  HOSTDISK_F_SECURE_ERASE,
-  HOSTDISK_F_WRITE_CACHE,
-  HOSTDISK_OP_query,
   HOSTDISK_OP_setup,
   HOSTDISK_OP_submit,
-  HOSTDISK_QUERY_discard_granularity,
-  HOSTDISK_QUERY_flags,
-  HOSTDISK_QUERY_generation,
-  HOSTDISK_QUERY_index,
-  HOSTDISK_QUERY_logical_block_size,
-  HOSTDISK_QUERY_max_segments,
-  HOSTDISK_QUERY_physical_block_size,
-  HOSTDISK_QUERY_sectors,
   HOSTDISK_READ,
   HOSTDISK_SECURE_ERASE,
   HOSTDISK_WRITE,
-} from "../../hal/abi/hostdisk";
+} from "../../../hal/abi/hostdisk";
 import type { blk_status_t } from "xenolith/linux/blk_types";
 import type { block_device_operations, gendisk } from "xenolith/linux/blkdev";
 import type { blk_mq_hw_ctx, blk_mq_ops, blk_mq_queue_data, request } from "xenolith/linux/blk-mq";
 import type { page } from "xenolith/linux/mm_types";
 import type { Sleeps } from "xenolith/linux/sched";
 import type { sector_t } from "xenolith/linux/types";
+import { limits_of, query_disk } from "./query";
+import type { hostdisk_info } from "./query";
 
 const HOSTDISK_MAJOR = 240;
 const HOSTDISK_MINORS = 16;
@@ -113,9 +106,15 @@ const QUEUE_DEPTH = 64;
 /** Descriptors in the descriptor page; a request must fit. */
 const DESCRIPTORS_MAX = 4096 / HOSTDISK_DESC_SIZE;
 const DESC_WORDS = HOSTDISK_DESC_SIZE / 4;
+/** Words of a descriptor after the first, which holds op, flags and disk. */
+const DESC_TAG = HOSTDISK_DESC_tag / 4;
+const DESC_SECTOR = HOSTDISK_DESC_sector / 4;
+const DESC_SECTOR_HIGH = (HOSTDISK_DESC_sector + 4) / 4;
+const DESC_MFN = HOSTDISK_DESC_mfn / 4;
+const DESC_OFFSET_LENGTH = HOSTDISK_DESC_offset / 4;
+const DESC_NR_SECTORS = HOSTDISK_DESC_nr_sectors / 4;
+const DESC_NR_SECTORS_HIGH = (HOSTDISK_DESC_nr_sectors + 4) / 4;
 const RING_WORD = HOSTDISK_COMP_ring / 4;
-/** Where the query's answer is put: the descriptor page, while nothing is in it. */
-const QUERY_WORDS = 0;
 
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("disks of the machine's host");
@@ -124,17 +123,6 @@ MODULE_DESCRIPTION("disks of the machine's host");
 class hostdisk_cmd {
   /** As the completion said: 0 or a negative errno. */
   status = 0;
-}
-
-/** The answer to a query. */
-interface hostdisk_info {
-  readonly flags: number;
-  readonly logical_block_size: number;
-  readonly physical_block_size: number;
-  readonly sectors: sector_t;
-  readonly max_segments: number;
-  readonly generation: number;
-  readonly discard_granularity: number;
 }
 
 class hostdisk {
@@ -162,9 +150,8 @@ const refused_tags: number[] = [];
 const refused_work = new work_struct();
 const walk = new req_iterator();
 
-/** Our own page; nobody but the hypervisor sees it, and only during a doorbell. */
+/** The hypervisor reads it during a doorbell; a query's answer is put there too, while no descriptor is in it. */
 let descriptor_page: page;
-let descriptors: Uint32Array;
 let completion_page: page;
 let irq = -1;
 let cons = 0;
@@ -226,14 +213,14 @@ function queue_locked(hctx: blk_mq_hw_ctx, rq: request, op: number, last: boolea
 /** One descriptor; its page fields are zero. Returns its first word. */
 function put_descriptor(rq: request, op: number, disk: number, sector: sector_t): number {
   const at = queued++ * DESC_WORDS;
-  descriptors[at] = op | (disk << 16);
-  descriptors[at + 1] = (disk << 16) | rq.tag;
-  descriptors[at + 2] = sector >>> 0;
-  descriptors[at + 3] = Math.floor(sector / 0x100000000);
-  descriptors[at + 4] = 0;
-  descriptors[at + 5] = 0;
-  descriptors[at + 6] = blk_rq_sectors(rq) >>> 0;
-  descriptors[at + 7] = 0;
+  page_write32(descriptor_page, at, op | (disk << 16));
+  page_write32(descriptor_page, at + DESC_TAG, (disk << 16) | rq.tag);
+  page_write32(descriptor_page, at + DESC_SECTOR, sector >>> 0);
+  page_write32(descriptor_page, at + DESC_SECTOR_HIGH, Math.floor(sector / 0x100000000));
+  page_write32(descriptor_page, at + DESC_MFN, 0);
+  page_write32(descriptor_page, at + DESC_OFFSET_LENGTH, 0);
+  page_write32(descriptor_page, at + DESC_NR_SECTORS, blk_rq_sectors(rq) >>> 0);
+  page_write32(descriptor_page, at + DESC_NR_SECTORS_HIGH, 0);
   return at;
 }
 
@@ -242,11 +229,11 @@ function put_data(rq: request, op: number, disk: number): void {
   let previous = -1;
   rq_for_each_segment(rq, walk);
   while (rq_next_segment(walk)) {
-    if (previous >= 0) descriptors[previous] |= HOSTDISK_DESC_MORE << 8;
+    if (previous >= 0) page_write32(descriptor_page, previous, op | (HOSTDISK_DESC_MORE << 8) | (disk << 16));
     previous = put_descriptor(rq, op, disk, walk.bi_sector);
     const bvec = walk.bvec;
-    descriptors[previous + 4] = bvec.bv_page.mfn;
-    descriptors[previous + 5] = bvec.bv_offset | (bvec.bv_len << 16);
+    page_write32(descriptor_page, previous + DESC_MFN, bvec.bv_page.mfn);
+    page_write32(descriptor_page, previous + DESC_OFFSET_LENGTH, bvec.bv_offset | (bvec.bv_len << 16));
   }
 }
 
@@ -264,7 +251,8 @@ function fail_batch(count: number, error: number): void {
   pr_err("hostdisk: doorbell refused: %d\n", error);
   for (let i = 0; i < count; i++) {
     const at = i * DESC_WORDS;
-    if ((descriptors[at] & (HOSTDISK_DESC_MORE << 8)) === 0) refused_tags.push(descriptors[at + 1]);
+    if ((page_read32(descriptor_page, at) & (HOSTDISK_DESC_MORE << 8)) !== 0) continue;
+    refused_tags.push(page_read32(descriptor_page, at + DESC_TAG));
   }
   schedule_work(refused_work);
 }
@@ -334,41 +322,9 @@ const hostdisk_fops: block_device_operations = { owner: this_module() };
 function hostdisk_query(index: number): hostdisk_info | null {
   const flags = spin_lock_irqsave(hostdisk_lock);
   ring_doorbell();
-  descriptors[QUERY_WORDS + HOSTDISK_QUERY_index / 4] = index;
-  const error = HYPERVISOR_hostdisk_op(HOSTDISK_OP_query, page_to_phys(descriptor_page), 0);
-  const info = error === 0 ? read_query() : null;
+  const info = query_disk(descriptor_page, index);
   spin_unlock_irqrestore(hostdisk_lock, flags);
   return info;
-}
-
-function read_query(): hostdisk_info {
-  const word = (offset: number): number => descriptors[QUERY_WORDS + offset / 4];
-  return {
-    flags: word(HOSTDISK_QUERY_flags),
-    logical_block_size: word(HOSTDISK_QUERY_logical_block_size),
-    physical_block_size: word(HOSTDISK_QUERY_physical_block_size),
-    sectors: word(HOSTDISK_QUERY_sectors) + word(HOSTDISK_QUERY_sectors + 4) * 0x100000000,
-    max_segments: word(HOSTDISK_QUERY_max_segments),
-    generation: word(HOSTDISK_QUERY_generation),
-    discard_granularity: word(HOSTDISK_QUERY_discard_granularity),
-  };
-}
-
-function limits_of(info: hostdisk_info): queue_limits {
-  const segments = Math.min(info.max_segments, DESCRIPTORS_MAX);
-  return new queue_limits({
-    logical_block_size: info.logical_block_size,
-    physical_block_size: info.physical_block_size,
-    // A descriptor stays inside one page.
-    max_segments: segments,
-    max_segment_size: 4096,
-    seg_boundary_mask: 4095,
-    max_hw_sectors: segments * 8,
-    max_hw_discard_sectors: (info.flags & HOSTDISK_F_DISCARD) !== 0 ? 0xffffffff : 0,
-    max_secure_erase_sectors: (info.flags & HOSTDISK_F_SECURE_ERASE) !== 0 ? 0xffffffff : 0,
-    discard_granularity: info.discard_granularity,
-    features: (info.flags & HOSTDISK_F_WRITE_CACHE) !== 0 ? BLK_FEAT_WRITE_CACHE : 0,
-  });
 }
 
 function make_tag_set(): blk_mq_tag_set {
@@ -385,7 +341,7 @@ function* hostdisk_add(index: number, info: hostdisk_info): Sleeps<number> {
   const set = make_tag_set();
   let error = blk_mq_alloc_tag_set(set);
   if (error !== 0) return error;
-  const disk = blk_mq_alloc_disk(set, limits_of(info), index);
+  const disk = blk_mq_alloc_disk(set, limits_of(info, DESCRIPTORS_MAX), index);
   if (IS_ERR(disk)) {
     blk_mq_free_tag_set(set);
     return disk;
@@ -465,7 +421,6 @@ function alloc_pages_of_ours(): number {
     return -ENOMEM;
   }
   descriptor_page = first;
-  descriptors = first.words as Uint32Array;
   completion_page = second;
   return 0;
 }
