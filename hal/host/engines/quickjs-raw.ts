@@ -140,10 +140,12 @@ export class RawQuickJS {
 
   /** `size` bytes at a page boundary, zeroed, for the life of the instance. Throws RangeError when the memory cannot grow that far. */
   allocatePages(size: number): Pointer {
+    const used = this.module.HEAPU8.length;
     const pointer = this.module._malloc(size + 4096);
     if (pointer === 0) throw new RangeError(`the engine's memory cannot hold ${size} more bytes`);
     const start = Math.ceil(pointer / 4096) * 4096;
-    this.module.HEAPU8.fill(0, start, start + size);
+    // What the memory has just grown by is zero already.
+    this.module.HEAPU8.fill(0, start, Math.min(start + size, used));
     return start;
   }
 
