@@ -1,7 +1,7 @@
 /**
  * The package's public face: machines, and what one makes them of.
  *
- *   import { Machine, readImage, defaultImage } from "xenolith";
+ *   import { Machine, defaultImagePath, readImage } from "xenolith";
  */
 export { Machine, type LogLine, type MachineOptions, type RunResult } from "./machine";
 export { MachineError, type MachineErrorKind } from "./machine-error";
@@ -22,3 +22,6 @@ export type { Counters } from "./toolstack/counters";
 export type { Ledger } from "./hypervisor/ledger";
 export type { HostConnection, HostOperations } from "./xenstored/host-connection";
 export type { Execution } from "./toolstack/programs";
+export { defaultImagePath } from "./package-info";
+export { runDiskWorkload } from "./toolstack/disk-workload";
+export type { WorkloadResult } from "./toolstack/workload";

@@ -10,11 +10,11 @@ import { type LogLine, Machine } from "../machine";
 import { defaultImagePath } from "../package-info";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
+import { runDiskWorkload } from "../toolstack/disk-workload";
 import { type MachineConfig, parseMachineFile, readMachineFile } from "../toolstack/machine-file";
 import { Bootchart } from "./bootchart";
 import { bootDocument } from "./document";
 import { colourLog, printExecution, printLadder, printWorkload } from "./report";
-import { runDiskWorkload } from "./workload";
 
 interface BootFlags {
   readonly image?: string;

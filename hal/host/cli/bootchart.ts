@@ -1,10 +1,19 @@
 /** When each phase of a start was over, by the host's clock. For people and for the `host` part of documents; nothing in a machine sees it. */
-import Table from "cli-table3";
+import { listTable } from "./table";
 
 interface Mark {
   readonly name: string;
   /** Milliseconds since the process began. */
   readonly at: number;
+}
+
+/** One line of the chart. */
+export interface Phase {
+  readonly phase: string;
+  /** Milliseconds since the process began. */
+  readonly ms: number;
+  /** Milliseconds since the phase before. */
+  readonly deltaMs: number;
 }
 
 export class Bootchart {
@@ -16,24 +25,39 @@ export class Bootchart {
     this.marks.push({ name, at: performance.now() });
   }
 
-  /** Milliseconds from the end of one phase (or the beginning of the program) to the end of another. */
+  /** Milliseconds from the end of one phase (null: from the beginning of the program) to the end of another. */
   between(from: string | null, to: string): number {
     const start = from === null ? this.begin : this.at(from);
-    return Math.round((this.at(to) - start) * 10) / 10;
+    return tenths(this.at(to) - start);
   }
 
-  print(stream: NodeJS.WriteStream): void {
-    const table = new Table({ head: ["phase", "ms", "since the one before"], style: { head: [] } });
-    let last = this.begin;
-    table.push(["node started", this.begin.toFixed(1), this.begin.toFixed(1)]);
-    for (const { name, at } of this.marks) {
-      table.push([name, at.toFixed(1), (at - last).toFixed(1)]);
-      last = at;
-    }
-    stream.write(`${table.toString()}\n`);
+  /** All phases so far; the first one is Node's own start. */
+  phases(): Phase[] {
+    const marks = [{ name: "node started", at: this.begin }, ...this.marks];
+    return marks.map(({ name, at }, index) => ({
+      phase: name,
+      ms: tenths(at),
+      deltaMs: tenths(at - (index === 0 ? 0 : marks[index - 1].at)),
+    }));
+  }
+
+  /** The chart as a table: milliseconds since the process began, and since the line before. */
+  table(): string {
+    return listTable(
+      ["phase", "ms", "+ms"],
+      this.phases().map(({ phase, ms, deltaMs }) => [phase, right(ms), right(deltaMs)]),
+    );
   }
 
   private at(name: string): number {
     return this.marks.find((mark) => mark.name === name)?.at ?? this.begin;
   }
+}
+
+function tenths(ms: number): number {
+  return Math.round(ms * 10) / 10;
+}
+
+function right(ms: number): string {
+  return ms.toFixed(1).padStart(8);
 }

@@ -4,7 +4,7 @@ import type { Machine } from "../machine";
 import { packageVersion } from "../package-info";
 import type { Counters } from "../toolstack/counters";
 import type { WorkloadResult } from "../toolstack/workload";
-import type { Bootchart } from "./bootchart";
+import type { Phase } from "./bootchart";
 
 /** Version of the document's own layout. */
 export const DOCUMENT_VERSION = 1;
@@ -22,11 +22,37 @@ export interface BootDocument {
   readonly disks: readonly object[];
   readonly workload: WorkloadResult | null;
   readonly counters: Counters;
+  /** Programs of --exec instead of the workload. */
+  readonly runs?: readonly ProgramRun[];
   readonly host: object;
 }
 
+/** One program of --exec. */
+export interface ProgramRun {
+  readonly domain: string;
+  readonly command: string;
+  readonly status: number;
+  readonly output: string;
+}
+
+/** What was run once the machine was up. */
+export interface Work {
+  readonly workload: WorkloadResult | null;
+  readonly runs: readonly ProgramRun[] | null;
+}
+
+/** How long it took, wall milliseconds. */
+export interface HostTimes {
+  readonly start: number;
+  readonly boot: number;
+  /** Workload or programs. */
+  readonly work: number;
+  /** The bootchart, when it was asked for. */
+  readonly phases: readonly Phase[] | null;
+}
+
 /** Describes a machine as it is now. */
-export function bootDocument(machine: Machine, workload: WorkloadResult | null, chart: Bootchart | null): BootDocument {
+export function bootDocument(machine: Machine, { workload, runs }: Work, times: HostTimes): BootDocument {
   return {
     version: DOCUMENT_VERSION,
     xenolith: packageVersion(),
@@ -48,7 +74,8 @@ export function bootDocument(machine: Machine, workload: WorkloadResult | null, 
     })),
     workload,
     counters: machine.counters(),
-    host: hostEntry(workload, chart),
+    ...(runs === null ? {} : { runs }),
+    host: hostEntry(workload, times),
   };
 }
 
@@ -64,13 +91,13 @@ function domainEntry(machine: Machine, name: string): object {
   };
 }
 
-function hostEntry(workload: WorkloadResult | null, chart: Bootchart | null): object {
-  const rssBytes = process.resourceUsage().maxRSS * 1024;
-  if (chart === null || workload === null) return { rssBytes };
-  const wallMs = {
-    start: chart.between(null, "machine made"),
-    boot: chart.between("machine made", "booted"),
-    workload: chart.between("booted", "workload done"),
+function hostEntry(workload: WorkloadResult | null, times: HostTimes): object {
+  const { start, boot, work } = times;
+  const iopsWall = workload === null ? null : Math.round((workload.ops * 1000) / Math.max(0.1, work));
+  return {
+    wallMs: { start, boot, ...(workload === null ? { programs: work } : { workload: work }) },
+    iopsWall,
+    rssBytes: process.resourceUsage().maxRSS * 1024,
+    ...(times.phases === null ? {} : { phases: times.phases }),
   };
-  return { wallMs, iopsWall: Math.round((workload.ops * 1000) / Math.max(0.1, wallMs.workload)), rssBytes };
 }

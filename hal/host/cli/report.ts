@@ -1,10 +1,9 @@
 /** What `boot` prints for people. */
-import Table from "cli-table3";
-import pc from "picocolors";
 import type { LogLine, Machine } from "../machine";
 import type { Attachment } from "../toolstack/attachments";
 import type { WorkloadResult } from "../toolstack/workload";
-import type { Bootchart } from "./bootchart";
+import type { Colours } from "./io";
+import { framedTable } from "./table";
 
 const STATE_NAMES = [
   "Unknown",
@@ -17,19 +16,21 @@ const STATE_NAMES = [
   "Reconfiguring",
   "Reconfigured",
 ];
-const PLAIN = { head: [], border: [] };
+const LEVELS = ["emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"];
+const LEVEL_DEFAULT = 6;
 
-/** `[    0.001234] dom0 | text`, coloured by its level. */
-export function colourLog(line: LogLine): string {
+/** `[    0.001234] dom0 info   | text`, coloured by its level. The guest's own stamp gives way to the machine's. */
+export function logLine(line: LogLine, colours: Colours): string {
   const match = /^(?:<(\d)>)?(?:\[\s*\d+\.\d+\] )?([^]*)$/.exec(line.text);
-  const level = Number(match?.[1] ?? 6);
+  const level = Number(match?.[1] ?? LEVEL_DEFAULT);
   const text = match?.[2] ?? line.text;
   const stamp = `[${(line.at / 1e9).toFixed(6).padStart(12)}]`;
-  const body = level <= 3 ? pc.red(text) : level === 4 ? pc.yellow(text) : text;
-  return `${pc.green(stamp)} ${pc.cyan(line.domain.padEnd(5))}| ${body}`;
+  const name = LEVELS[level].padEnd(6);
+  const paint = level <= 3 ? colours.red : level === 4 ? colours.yellow : String;
+  return `${colours.green(stamp)} ${colours.cyan(line.domain.padEnd(5))} ${paint(`${name} | ${text}`)}`;
 }
 
-function ladderLine(attachment: Attachment): string[] {
+function ladderLines(attachment: Attachment): string[] {
   return attachment.ladder.map(({ at, end, state }) => {
     const arrow = end === "front" ? "front ─►" : "back  ─►";
     return `  ${(at / 1e6).toFixed(3).padStart(10)} ms  ${arrow} ${state} ${STATE_NAMES[state]}`;
@@ -37,17 +38,15 @@ function ladderLine(attachment: Attachment): string[] {
 }
 
 /** The states that the two ends of each disk went through. */
-export function printLadder(machine: Machine, stream: NodeJS.WriteStream): void {
-  for (const attachment of machine.attachedDisks()) {
-    const { name, frontDomid, backDomid } = attachment.vbd;
-    const title = `${name}: domain ${frontDomid} (front) and domain ${backDomid} (back), ${attachment.phase}`;
-    stream.write(`\n${pc.bold(title)}\n${ladderLine(attachment).join("\n")}\n`);
-  }
-}
-
-/** A program's output. */
-export function printExecution(output: string): void {
-  process.stdout.write(output);
+export function ladders(machine: Machine, colours: Colours): string {
+  return machine
+    .attachedDisks()
+    .map((attachment) => {
+      const { name, frontDomid, backDomid } = attachment.vbd;
+      const title = `${name}: domain ${frontDomid} (front) and domain ${backDomid} (back), ${attachment.phase}`;
+      return `\n${colours.bold(title)}\n${ladderLines(attachment).join("\n")}\n`;
+    })
+    .join("");
 }
 
 function microseconds(ns: number): string {
@@ -55,12 +54,10 @@ function microseconds(ns: number): string {
 }
 
 /** The workload's table and verdict. */
-export function printWorkload(machine: Machine, result: WorkloadResult, chart: Bootchart): void {
+export function workloadReport(machine: Machine, result: WorkloadResult, wallMs: number, colours: Colours): string {
   const counters = machine.counters();
-  const wallMs = chart.between("booted", "workload done");
-  const table = new Table({ style: PLAIN });
   const { p50, p99, max } = result.latencyNs;
-  table.push(
+  const table = framedTable([
     ["operations", `${result.ops} (4 KiB, depth ${result.depth}, ${result.blocks} blocks)`],
     ["errors", String(result.errors)],
     ["virtual time", `${result.iopsVirtual} IOPS, ${(result.elapsedNs / 1e6).toFixed(1)} ms`],
@@ -69,12 +66,10 @@ export function printWorkload(machine: Machine, result: WorkloadResult, chart: B
     ["hypercalls", String(counters.hypercalls)],
     ["events sent", String(counters.events)],
     ["grants mapped", `${counters.grantMaps}, unmapped ${counters.grantUnmaps}`],
-    ["trace hash", machine.traceHash()],
-  );
-  process.stdout.write(`\n${table.toString()}\n`);
-  for (const problem of result.problems) process.stdout.write(`${pc.red(problem)}\n`);
+  ]);
+  const problems = result.problems.map((problem) => `${colours.red(problem)}\n`).join("");
   const verdict = result.verified
-    ? pc.green(`verified: ${result.blocks} blocks read back, and the disk compared byte for byte`)
-    : pc.red("NOT verified: the disk is not what the guest believes");
-  process.stdout.write(`${verdict}\n`);
+    ? colours.green(`verified: ${result.blocks} blocks read back, and the disk compared byte for byte`)
+    : colours.red("NOT verified: the disk is not what the guest believes");
+  return `\n${table}\ntrace ${machine.traceHash()}\n${problems}${verdict}\n`;
 }

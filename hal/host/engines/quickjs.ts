@@ -144,6 +144,7 @@ class QuickJSDomain implements GuestDomain {
     private readonly onDispose: () => void,
   ) {
     this.context = engine.raw.newContext(spec.limits);
+    engine.refresh();
     this.controlWord = (engine.memory.base + spec.controlMfn * FRAME_SIZE) >>> 2;
     engine.raw.onInterrupt(this.context, () => --this.fuel < 0 || spec.isDying() || this.hasExhaustedHeap());
   }
@@ -234,7 +235,7 @@ class QuickJSDomain implements GuestDomain {
   }
 
   private hypercall(argv: Pointer): Pointer {
-    const { raw, memory } = this.engine;
+    const { raw } = this.engine;
     this.engine.refresh();
     const op = raw.argumentInt(argv, 0);
     const block = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS;

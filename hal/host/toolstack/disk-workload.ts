@@ -2,7 +2,7 @@
 import * as fs from "node:fs";
 import { errorGuestDisk, errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
 import type { Machine } from "../machine";
-import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "../toolstack/workload";
+import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "./workload";
 
 /** Runs it. Throws UserError when the domain has no disk that could be verified. */
 export function runDiskWorkload(machine: Machine, domain: string, blocks: number, depth: number): WorkloadResult {
