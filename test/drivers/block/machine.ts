@@ -1,15 +1,7 @@
 /** The machine that the driver tests share: dom0 with the back end and room for a domain that a test plays. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import {
-  type Execution,
-  type Image,
-  Machine,
-  type MachineConfig,
-  type RunResult,
-  parseMachineFile,
-  readImage,
-} from "xenolith";
+import { type Image, Machine, type MachineConfig, parseMachineFile, readImage } from "xenolith";
 
 const ROOT = path.join(import.meta.dirname, "../../..");
 
@@ -54,19 +46,4 @@ export async function bootMachine(options: DriverMachineOptions = {}): Promise<M
   machine.destroy("raw");
   machine.boot();
   return machine;
-}
-
-/** Programs of one domain. */
-export class Programs {
-  constructor(private readonly machine: Machine, private readonly name: string) {}
-
-  /** Starts a program and goes on at once. */
-  start(command: string): Execution {
-    return this.machine.start(this.name, command);
-  }
-
-  /** Starts a program and waits for its end. */
-  run(command: string): RunResult {
-    return this.machine.run(this.name, command);
-  }
 }

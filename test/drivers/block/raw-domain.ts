@@ -59,6 +59,9 @@ export class RawDomain implements GuestDomain {
   private readonly state: DomainState;
   /** What the next slice does. */
   private readonly actions: (() => void)[] = [];
+  private running = false;
+  /** What it does about events, inside of its slice. */
+  onEvents: (() => void) | null = null;
 
   constructor(readonly machine: Machine, pages: number) {
     const { hypervisor } = machine;
@@ -84,7 +87,15 @@ export class RawDomain implements GuestDomain {
 
   /** Takes every pending event, does what it was asked to, and goes back to sleep. */
   enter(): void {
+    this.running = true;
     for (const action of this.actions.splice(0)) action();
+    this.takeEvents();
+    this.onEvents?.();
+    this.running = false;
+    this.machine.hypervisor.context.memory.u32[this.state.vcpus[0].controlIndex + CONTROL_RAN] = CONTROL_RAN_BLOCKED;
+  }
+
+  private takeEvents(): void {
     const shared = this.words(SHARED_INFO_PFN);
     const bytes = this.bytes(SHARED_INFO_PFN);
     bytes[VCPU_INFO_EVTCHN_UPCALL_PENDING] = 0;
@@ -100,7 +111,6 @@ export class RawDomain implements GuestDomain {
         this.events.set(port, (this.events.get(port) ?? 0) + 1);
       }
     }
-    this.machine.hypervisor.context.memory.u32[this.state.vcpus[0].controlIndex + CONTROL_RAN] = CONTROL_RAN_BLOCKED;
   }
 
   dropFrames(): void {
@@ -219,12 +229,19 @@ export class RawDomain implements GuestDomain {
   private hypercall(op: number, command: number, count = 0): void {
     const { hypervisor } = this.machine;
     let result: number | null = null;
-    this.actions.push(() => {
+    const call = () => {
       result = hypervisor.hypercall(this.domid, 0, op, command, SCRATCH_PFN * 4096, count);
-    });
+    };
+    if (this.running) call();
+    else this.inSlice(call, () => result !== null);
+    if (result !== 0) throw new Error(`hypercall ${op}, ${command}: ${result}`);
+  }
+
+  private inSlice(action: () => void, done: () => boolean): void {
+    const { hypervisor } = this.machine;
+    this.actions.push(action);
     // Only a vCPU that runs makes hypercalls: an event gets it there.
     hypervisor.notifyStore(this.domid, hypervisor.now);
-    this.machine.runWhile(() => result === null, 1e9);
-    if (result !== 0) throw new Error(`hypercall ${op}, ${command}: ${result}`);
+    this.machine.runWhile(() => !done(), 1e9);
   }
 }

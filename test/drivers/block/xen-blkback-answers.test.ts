@@ -3,8 +3,7 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import type { Machine } from "xenolith";
-import { RamDisk } from "xenolith";
+import { ENGINE_NAMES, type EngineName, type Machine, RamDisk } from "xenolith";
 import { afterEach, expect, it } from "vitest";
 import { bootMachine } from "./machine";
 import { DATA_PFN, RawFrontend, type RawFrontendOptions, discardRequest, rwRequest } from "./raw-frontend";
@@ -61,8 +60,11 @@ function describeSegments(front: RawFrontend, name: string): void {
   if (name === "indirect_seg_pad_nonzero") words[1] = 0 | (7 << 8) | (0xbeef << 16);
 }
 
-async function connect(options: Partial<RawFrontendOptions> & { disk: RamDisk }): Promise<RawFrontend> {
-  machine = await bootMachine();
+async function connect(
+  options: Partial<RawFrontendOptions> & { disk: RamDisk },
+  engine: EngineName = "v8",
+): Promise<RawFrontend> {
+  machine = await bootMachine({ engine });
   const front = new RawFrontend(machine, options).connect();
   grantAll(front);
   return front;
@@ -102,16 +104,19 @@ function expected(configuration: string): [string, number, number][] {
   return list;
 }
 
-it("blkback: a 64-bit front end gets the recorded answer to every recorded request, padding included", async () => {
-  const front = await connect({ disk: loopDisk() });
-  const results = replay(front, (test, raw) => {
-    expect(Buffer.from(raw).toString("hex"), test.name).toBe(test.responses[0].raw16);
-  });
-  expect(results).toEqual(expected("loop-x64-nopers"));
-  // Every request has been taken and the next one will be announced.
-  expect(front.reqEvent()).toBe(front.reqProd() + 1);
-  front.close();
-});
+it.each(ENGINE_NAMES)(
+  "blkback: every recorded request gets the recorded answer, padding included, in %s",
+  async (engine) => {
+    const front = await connect({ disk: loopDisk() }, engine);
+    const results = replay(front, (test, raw) => {
+      expect(Buffer.from(raw).toString("hex"), test.name).toBe(test.responses[0].raw16);
+    });
+    expect(results).toEqual(expected("loop-x64-nopers"));
+    // Every request has been taken and the next one will be announced.
+    expect(front.reqEvent()).toBe(front.reqProd() + 1);
+    front.close();
+  },
+);
 
 it("blkback: a device without cache and discard answers as the recorded one", async () => {
   const disk = new RamDisk(new Uint8Array(SECTORS * 512), { writeCache: false, discard: false });

@@ -226,3 +226,60 @@ it("blkback: growing and shrinking the device tells the front end by sectors and
     expect(front.submit(rwRequest(0, 1n, BigInt(size - 7), [[100, 0, 7]]))[0].status).toBe(-1);
   }
 });
+
+/** A disk on which every request takes a while, and a ring full of reads for it. */
+async function busyFrontend(): Promise<RawFrontend> {
+  const front = await frontend();
+  front.connect();
+  for (let i = 0; i < 32; i++) front.domain.grant(100 + i, 0, 500 + i);
+  const requests = Array.from({ length: 32 }, (_, i) => rwRequest(0, BigInt(i), 0n, [[100 + i, 0, 7]]));
+  front.put(...requests);
+  front.kick();
+  const busy = () => (dom0()?.diskRequestsInFlight ?? 0) === 0;
+  expect(front.machine.runWhile(busy, 1e9)).toBe(true);
+  return front;
+}
+
+it("blkback: closing with I/O in flight loses nothing, and the next connection starts afresh (F56)", async () => {
+  const front = await busyFrontend();
+  expect(dom0()?.diskRequestsInFlight).toBeGreaterThan(0);
+  front.setState(6);
+  front.waitForBack(6);
+  front.machine.advance(100e6);
+  front.setState(1);
+  front.waitForBack(2);
+  front.makeRing();
+  front.writeNodes();
+  front.setState(3);
+  front.waitForBack(4);
+  expect(front.submit(rwRequest(0, 7n, 0n, [[100, 0, 7]]))[0]).toMatchObject({ id: 7n, status: 0 });
+  // The ring's page is all that is mapped.
+  expect(dom0()?.mappings).toBe(1);
+});
+
+it("blkback: a device removed with I/O in flight is taken apart when the last request has ended (F63)", async () => {
+  const front = await busyFrontend();
+  front.machine.xenstore.write(`${front.back}/online`, "0");
+  front.setState(6);
+  front.machine.advance(200e6);
+  expect(dom0()).toMatchObject({ mappings: 0, diskRequestsInFlight: 0 });
+  expect(front.machine.run("dom0", "rmmod xen-blkback").status).toBe(0);
+});
+
+it("blkback: a front end whose directory vanishes is let go of", async () => {
+  const front = await busyFrontend();
+  front.machine.xenstore.rm(front.front);
+  front.machine.advance(200e6);
+  expect(dom0()).toMatchObject({ mappings: 0, diskRequestsInFlight: 0 });
+});
+
+it("blkback: a front end that dies with I/O in flight is let go of, and its frames come back", async () => {
+  const front = await busyFrontend();
+  const free = front.machine.ledger().framesFree;
+  front.machine.hypervisor.destroyDomain(front.domain.domid);
+  front.machine.xenstore.rm(front.front);
+  front.machine.advance(200e6);
+  expect(dom0()).toMatchObject({ mappings: 0, diskRequestsInFlight: 0 });
+  expect(front.machine.ledger().framesFree).toBeGreaterThan(free);
+  expect(front.machine.ledger().framesOrphaned).toBe(0);
+});
