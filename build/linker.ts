@@ -73,14 +73,6 @@ export function symbolIndex(root: string): Map<string, string> {
   return index;
 }
 
-/** Every file that is linked into the kernel whether or not another one imports it: it exports symbols or registers initcalls. */
-function builtIns(root: string): string[] {
-  const kernel = path.join(root, "kernel");
-  const include = path.join(kernel, "include") + path.sep;
-  const own = sourceFiles(kernel).filter((file) => !file.startsWith(include) && file !== path.join(kernel, "main.ts"));
-  return [...own, ...sourceFiles(path.join(root, "drivers", "xen"))];
-}
-
 /** What is linked into every kernel although nothing may import it: the whole of `kernel/` and of `drivers/xen/`. */
 function builtIn(root: string): string[] {
   const kernel = path.join(root, "kernel");
@@ -113,7 +105,7 @@ export function linker(options: LinkerOptions): LinkerPlugin {
     },
     load(id) {
       if (id !== INITCALLS_ID) return null;
-      return builtIns(options.root)
+      return builtIn(options.root)
         .map((file) => `import ${JSON.stringify(file)};`)
         .join("\n");
     },
@@ -178,12 +170,6 @@ function rewriteCall(f: ts.NodeFactory, call: ts.CallExpression, name: string, i
   const [page, position, value] = call.arguments;
   const place = f.createElementAccessExpression(f.createPropertyAccessExpression(page, view), position);
   return store ? f.createParenthesizedExpression(f.createAssignment(place, value)) : place;
-}
-
-/** Whether an import of `file` names a header: by the package's name, or by a relative path into the headers. */
-function namesHeader(root: string, file: string, specifier: string): boolean {
-  if (!specifier.startsWith(".")) return HEADER.test(specifier);
-  return path.resolve(path.dirname(file), specifier).startsWith(path.join(root, "kernel", "include") + path.sep);
 }
 
 /** Splits `import { a_symbol, a_type } from "xenolith/..."` into the header's part and one import per implementing file. */

@@ -78,7 +78,7 @@ class V8Domain implements GuestDomain {
   start(): void {
     this.guard(() => {
       const factory = this.evaluate(this.spec.kernel);
-      factory(() => undefined, this.kernel as Record<string, unknown>);
+      factory(() => undefined, this.kernel);
       (this.kernel as GuestKernel).boot(this.makeHal());
     });
   }

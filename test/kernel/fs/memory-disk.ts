@@ -4,7 +4,7 @@ import {
   GENHD_FL_NO_PART,
   add_disk,
   del_gendisk,
-  gendisk,
+  type gendisk,
   put_disk,
   queue_limits,
   set_capacity,
@@ -59,6 +59,8 @@ export class MemoryDisk {
   /** Keep requests until `release`. */
   holding = false;
   readonly held: request[] = [];
+  /** Called at each flush, before it ends: for what goes wrong behind the guest's back. */
+  onFlush: (() => void) | null = null;
   disk!: gendisk;
   private readonly set = new blk_mq_tag_set();
 
@@ -123,7 +125,10 @@ export class MemoryDisk {
   private transfer(rq: request): boolean {
     const op = rq.cmd_flags & REQ_OP_MASK;
     const [first, count] = [rq.__sector, rq.__data_len / 512];
-    if (op === REQ_OP_FLUSH) return true;
+    if (op === REQ_OP_FLUSH) {
+      this.onFlush?.();
+      return true;
+    }
     for (const sector of this.bad) if (sector >= first && sector < first + count) return false;
     if (op === REQ_OP_DISCARD || op === REQ_OP_WRITE_ZEROES) {
       this.data.fill(0, first * 512, (first + count) * 512);
