@@ -1,15 +1,18 @@
 /** Completions: Linux's kernel/sched/completion.c. A waiter takes one of `done`, unless it stands for all. */
 import { COMPLETION_ALL, type completion } from "xenolith/linux/completion";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
-import type { Sleeps } from "xenolith/linux/sched";
+import { might_sleep } from "xenolith/linux/kernel";
+import { TASK_UNINTERRUPTIBLE, type Sleeps } from "xenolith/linux/sched";
 import {
-  wait_event_exclusive,
+  finish_wait,
+  prepare_to_wait_exclusive,
   wait_event_interruptible,
   wait_event_killable,
   wait_event_timeout,
   wake_up,
   wake_up_all,
 } from "xenolith/linux/wait";
+import { this_cpu } from "./cpu";
 
 export function complete(x: completion): void {
   if (x.done !== COMPLETION_ALL) x.done++;
@@ -30,27 +33,35 @@ export function try_wait_for_completion(x: completion): boolean {
 }
 EXPORT_SYMBOL(try_wait_for_completion);
 
+/** The wait is written out, not built on `wait_event`: it is the end of every synchronous I/O. */
 export function* wait_for_completion(x: completion): Sleeps<void> {
-  if (!try_wait_for_completion(x)) yield* wait_event_exclusive(x.wait, () => try_wait_for_completion(x));
+  if (try_wait_for_completion(x)) return;
+  if (__DEBUG__) might_sleep();
+  const entry = this_cpu.curr.wait;
+  do {
+    prepare_to_wait_exclusive(x.wait, entry, TASK_UNINTERRUPTIBLE);
+    if (x.done === 0) yield;
+  } while (!try_wait_for_completion(x));
+  finish_wait(x.wait, entry);
 }
 EXPORT_SYMBOL(wait_for_completion);
 
-export function* wait_for_completion_io(x: completion): Sleeps<void> {
-  if (!try_wait_for_completion(x)) yield* wait_event_exclusive(x.wait, () => try_wait_for_completion(x));
+export function wait_for_completion_io(x: completion): Sleeps<void> {
+  return wait_for_completion(x);
 }
 EXPORT_SYMBOL(wait_for_completion_io);
 
-export function* wait_for_completion_timeout(x: completion, timeout: number): Sleeps<number> {
-  return yield* wait_event_timeout(x.wait, () => try_wait_for_completion(x), timeout);
+export function wait_for_completion_timeout(x: completion, timeout: number): Sleeps<number> {
+  return wait_event_timeout(x.wait, () => try_wait_for_completion(x), timeout);
 }
 EXPORT_SYMBOL(wait_for_completion_timeout);
 
-export function* wait_for_completion_interruptible(x: completion): Sleeps<number> {
-  return yield* wait_event_interruptible(x.wait, () => try_wait_for_completion(x));
+export function wait_for_completion_interruptible(x: completion): Sleeps<number> {
+  return wait_event_interruptible(x.wait, () => try_wait_for_completion(x));
 }
 EXPORT_SYMBOL(wait_for_completion_interruptible);
 
-export function* wait_for_completion_killable(x: completion): Sleeps<number> {
-  return yield* wait_event_killable(x.wait, () => try_wait_for_completion(x));
+export function wait_for_completion_killable(x: completion): Sleeps<number> {
+  return wait_event_killable(x.wait, () => try_wait_for_completion(x));
 }
 EXPORT_SYMBOL(wait_for_completion_killable);

@@ -7,23 +7,25 @@ import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { freezing, try_to_freeze } from "xenolith/linux/freezer";
 import { NSEC_PER_JIFFY } from "xenolith/linux/jiffies";
 import { might_sleep } from "xenolith/linux/kernel";
-import { ktime_get_ns } from "xenolith/linux/ktime";
+import { ktime_get_ns, local_clock } from "xenolith/linux/ktime";
 import { list_add, list_add_tail, list_del } from "xenolith/linux/list";
 import {
   fatal_signal_pending,
   MAX_SCHEDULE_TIMEOUT,
-  signal_pending,
-  schedule_hrtimeout,
   TASK_IDLE,
   TASK_INTERRUPTIBLE,
   TASK_KILLABLE,
   TASK_NORMAL,
   TASK_RUNNING,
   TASK_UNINTERRUPTIBLE,
+  TASK_WAKEKILL,
   wake_up_state,
   type Sleeps,
+  type task_struct,
 } from "xenolith/linux/sched";
 import type { wait_queue_entry, wait_queue_head } from "xenolith/linux/wait";
+import { arm_sleep_timer } from "../time/sleep";
+import { timer_disarm } from "../time/timer";
 import { this_cpu } from "./cpu";
 
 /** Wakes waiters whose state is in `mode`: all that share, and `nr_exclusive` exclusive ones (0: all). */
@@ -112,13 +114,23 @@ export function finish_wait(_wq: wait_queue_head, entry: wait_queue_entry): void
 }
 EXPORT_SYMBOL(finish_wait);
 
-/** The wait of all `wait_event`s without a time limit. Returns 0 or -ERESTARTSYS. */
+/** Whether a signal ends a sleep in `state`. */
+function signal_pending_state(state: number, task: task_struct): boolean {
+  if (task.pending_signals === 0) return false;
+  return (state & TASK_INTERRUPTIBLE) !== 0 || ((state & TASK_WAKEKILL) !== 0 && fatal_signal_pending(task));
+}
+
+/**
+ * The wait without a time limit. Returns 0 or -ERESTARTSYS. All forms below hand this very generator to their caller, since each further one in
+ * between would have to be gone through at every wake-up.
+ */
 function* wait_in_state(
   wq: wait_queue_head,
   condition: () => boolean,
   state: number,
   exclusive: boolean,
 ): Sleeps<number> {
+  if (condition()) return 0;
   if (__DEBUG__) might_sleep();
   const task = this_cpu.curr;
   const entry = task.wait;
@@ -127,7 +139,7 @@ function* wait_in_state(
     if (exclusive) prepare_to_wait_exclusive(wq, entry, state);
     else prepare_to_wait(wq, entry, state);
     if (condition()) break;
-    if (state === TASK_INTERRUPTIBLE ? signal_pending(task) : state === TASK_KILLABLE && fatal_signal_pending(task)) {
+    if (signal_pending_state(state, task)) {
       error = -ERESTARTSYS;
       break;
     }
@@ -137,28 +149,47 @@ function* wait_in_state(
   return error;
 }
 
-export function* wait_event(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
-  if (!condition()) yield* wait_in_state(wq, condition, TASK_UNINTERRUPTIBLE, false);
+/** `wait_in_state` for states that no signal ends. */
+function* wait_uninterrupted(
+  wq: wait_queue_head,
+  condition: () => boolean,
+  state: number,
+  exclusive: boolean,
+): Sleeps<void> {
+  if (condition()) return;
+  if (__DEBUG__) might_sleep();
+  const entry = this_cpu.curr.wait;
+  for (;;) {
+    if (exclusive) prepare_to_wait_exclusive(wq, entry, state);
+    else prepare_to_wait(wq, entry, state);
+    if (condition()) break;
+    yield;
+  }
+  finish_wait(wq, entry);
+}
+
+export function wait_event(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
+  return wait_uninterrupted(wq, condition, TASK_UNINTERRUPTIBLE, false);
 }
 EXPORT_SYMBOL(wait_event);
 
-export function* wait_event_idle(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
-  if (!condition()) yield* wait_in_state(wq, condition, TASK_IDLE, false);
+export function wait_event_idle(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
+  return wait_uninterrupted(wq, condition, TASK_IDLE, false);
 }
 EXPORT_SYMBOL(wait_event_idle);
 
-export function* wait_event_exclusive(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
-  if (!condition()) yield* wait_in_state(wq, condition, TASK_UNINTERRUPTIBLE, true);
+export function wait_event_exclusive(wq: wait_queue_head, condition: () => boolean): Sleeps<void> {
+  return wait_uninterrupted(wq, condition, TASK_UNINTERRUPTIBLE, true);
 }
 EXPORT_SYMBOL(wait_event_exclusive);
 
-export function* wait_event_interruptible(wq: wait_queue_head, condition: () => boolean): Sleeps<number> {
-  return condition() ? 0 : yield* wait_in_state(wq, condition, TASK_INTERRUPTIBLE, false);
+export function wait_event_interruptible(wq: wait_queue_head, condition: () => boolean): Sleeps<number> {
+  return wait_in_state(wq, condition, TASK_INTERRUPTIBLE, false);
 }
 EXPORT_SYMBOL(wait_event_interruptible);
 
-export function* wait_event_killable(wq: wait_queue_head, condition: () => boolean): Sleeps<number> {
-  return condition() ? 0 : yield* wait_in_state(wq, condition, TASK_KILLABLE, false);
+export function wait_event_killable(wq: wait_queue_head, condition: () => boolean): Sleeps<number> {
+  return wait_in_state(wq, condition, TASK_KILLABLE, false);
 }
 EXPORT_SYMBOL(wait_event_killable);
 
@@ -171,51 +202,51 @@ export function* wait_event_freezable(wq: wait_queue_head, condition: () => bool
 }
 EXPORT_SYMBOL(wait_event_freezable);
 
-/** The wait of the `wait_event_*timeout`s. */
+/** What a wait with a time limit returns when its condition holds: the whole jiffies left, at least 1. */
+function jiffies_left(deadline_ns: number): number {
+  const left = Math.floor((deadline_ns - local_clock()) / NSEC_PER_JIFFY);
+  return left > 0 ? left : 1;
+}
+
+/**
+ * The wait with a time limit. One timer serves all wake-ups: that it is no longer armed says that the time is over, without a look at the clock.
+ */
 function* wait_with_limit(
   wq: wait_queue_head,
   condition: () => boolean,
   state: number,
   timeout: number,
 ): Sleeps<number> {
-  if (timeout >= MAX_SCHEDULE_TIMEOUT) {
-    const error = yield* wait_in_state(wq, condition, state, false);
-    return error === 0 ? timeout : error;
-  }
+  if (condition()) return timeout > 0 ? timeout : 1;
+  if (timeout <= 0) return 0;
+  if (__DEBUG__) might_sleep();
   const task = this_cpu.curr;
-  const deadline = ktime_get_ns() + timeout * NSEC_PER_JIFFY;
-  let result: number;
-  for (;;) {
+  const deadline_ns = ktime_get_ns() + timeout * NSEC_PER_JIFFY;
+  const is_limited = timeout < MAX_SCHEDULE_TIMEOUT;
+  let result = -1;
+  if (is_limited) arm_sleep_timer(task, deadline_ns);
+  while (result < 0 && result !== -ERESTARTSYS) {
     prepare_to_wait(wq, task.wait, state);
-    const left = Math.ceil((deadline - ktime_get_ns()) / NSEC_PER_JIFFY);
-    result = left > 0 ? left : 0;
-    if (condition()) {
-      result = result > 0 ? result : 1;
-      break;
-    }
-    if (result === 0) break;
-    if (state === TASK_INTERRUPTIBLE && signal_pending(task)) {
-      result = -ERESTARTSYS;
-      break;
-    }
-    yield* schedule_hrtimeout(deadline);
+    if (condition()) result = is_limited ? jiffies_left(deadline_ns) : timeout;
+    else if (is_limited && task.sleep_timer.index < 0) result = 0;
+    else if (signal_pending_state(state, task)) result = -ERESTARTSYS;
+    else yield;
   }
+  if (is_limited) timer_disarm(task.sleep_timer);
   finish_wait(wq, task.wait);
   return result;
 }
 
-export function* wait_event_timeout(wq: wait_queue_head, condition: () => boolean, timeout: number): Sleeps<number> {
-  if (condition()) return timeout > 0 ? timeout : 1;
-  return yield* wait_with_limit(wq, condition, TASK_UNINTERRUPTIBLE, timeout);
+export function wait_event_timeout(wq: wait_queue_head, condition: () => boolean, timeout: number): Sleeps<number> {
+  return wait_with_limit(wq, condition, TASK_UNINTERRUPTIBLE, timeout);
 }
 EXPORT_SYMBOL(wait_event_timeout);
 
-export function* wait_event_interruptible_timeout(
+export function wait_event_interruptible_timeout(
   wq: wait_queue_head,
   condition: () => boolean,
   timeout: number,
 ): Sleeps<number> {
-  if (condition()) return timeout > 0 ? timeout : 1;
-  return yield* wait_with_limit(wq, condition, TASK_INTERRUPTIBLE, timeout);
+  return wait_with_limit(wq, condition, TASK_INTERRUPTIBLE, timeout);
 }
 EXPORT_SYMBOL(wait_event_interruptible_timeout);

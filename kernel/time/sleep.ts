@@ -20,13 +20,18 @@ function wake_sleeper(node: timer_node): void {
   wake_up_process(node.container as task_struct);
 }
 
+/** Lets the task's own timer wake it at virtual time `deadline_ns`. */
+export function arm_sleep_timer(task: task_struct, deadline_ns: number): void {
+  task.sleep_timer.expire = wake_sleeper;
+  timer_arm(task.sleep_timer, deadline_ns);
+}
+
 export function* schedule_hrtimeout(deadline_ns: number): Sleeps<boolean> {
   if (__DEBUG__) might_sleep();
-  const timer = this_cpu.curr.sleep_timer;
-  timer.expire = wake_sleeper;
-  timer_arm(timer, deadline_ns);
+  const task = this_cpu.curr;
+  arm_sleep_timer(task, deadline_ns);
   yield;
-  return !timer_disarm(timer);
+  return !timer_disarm(task.sleep_timer);
 }
 EXPORT_SYMBOL(schedule_hrtimeout);
 
