@@ -2,7 +2,7 @@
  * Every error that a user can cause, made by a factory here, sorted by name. Each names the value, says what would be right, and, where there is
  * one, the nearest valid value. `exitCode` is what the command line ends with.
  */
-import { closest } from "fastest-levenshtein";
+import { closest, distance } from "fastest-levenshtein";
 
 /** Exit codes of the command line (documented in the README). */
 export const EXIT_OK = 0;
@@ -31,8 +31,8 @@ export class UserError extends Error {
 export function suggestion(value: string, candidates: readonly string[]): string {
   if (candidates.length === 0) return "";
   const near = closest(value, [...candidates]);
-  const shared = [...near].filter((letter) => value.includes(letter)).length;
-  return shared * 2 >= near.length ? ` (did you mean "${near}"?)` : ` (known: ${candidates.join(", ")})`;
+  const isNear = distance(value, near) * 2 <= Math.max(value.length, near.length);
+  return isNear ? ` (did you mean "${near}"?)` : ` (known: ${candidates.join(", ")})`;
 }
 
 function usage(code: string, message: string): UserError {
@@ -63,10 +63,7 @@ export function errorDiskDirectory(file: string): UserError {
 }
 
 export function errorDiskMissing(file: string): UserError {
-  return usage(
-    "DISK_MISSING",
-    `disk ${file}: no such file; make one, for instance: truncate -s 64M ${JSON.stringify(file)}`,
-  );
+  return usage("DISK_MISSING", `disk ${file}: no such file; make one, for instance: truncate -s 64M ${file}`);
 }
 
 export function errorDiskReadonly(file: string): UserError {
@@ -77,7 +74,9 @@ export function errorDiskSize(file: string, size: number): UserError {
   const down = size - (size % 512);
   return usage(
     "DISK_SIZE",
-    `disk ${file}: its ${size} bytes are not a positive multiple of 512; the nearest are ${down} and ${down + 512}`,
+    `disk ${file}: its ${size} bytes are not a positive multiple of 512; ${
+      down === 0 ? "the nearest is 512" : `the nearest are ${down} and ${down + 512}`
+    }`,
   );
 }
 
@@ -87,6 +86,10 @@ export function errorDiskSpec(spec: string, why: string): UserError {
 
 export function errorDiskUnusable(file: string, why: string): UserError {
   return usage("DISK_UNUSABLE", `disk ${file}: cannot be opened: ${why}`);
+}
+
+export function errorEmptyCommand(known: readonly string[]): UserError {
+  return usage("EMPTY_COMMAND", `--exec "": names no program (known: ${known.join(", ")})`);
 }
 
 export function errorEngine(name: string): UserError {
@@ -100,8 +103,25 @@ export function errorGuestDisk(name: string, device: string): UserError {
   );
 }
 
+export function errorKernelParameter(origin: string, word: string, name: string, known: readonly string[]): UserError {
+  const near = suggestion(name, known);
+  return usage(
+    "KERNEL_PARAMETER",
+    `${origin}: "${word}": the kernel has no such parameter${near}; modules' have a dot`,
+  );
+}
+
+export function errorKernelParameterValue(origin: string, word: string, expected: string): UserError {
+  return usage("KERNEL_PARAMETER_VALUE", `${origin}: "${word}": the value must be ${expected}`);
+}
+
 export function errorMachineFile(file: string, where: string, why: string): UserError {
   return usage("MACHINE_FILE", `machine file ${file}: ${where}: ${why}`);
+}
+
+export function errorModuleParameter(origin: string, word: string, name: string, known: readonly string[]): UserError {
+  const choice = known.length === 0 ? "; it has none" : suggestion(name, known);
+  return usage("MODULE_PARAMETER", `${origin}: "${word}": the module has no such parameter${choice}`);
 }
 
 export function errorNoDisk(vdev: string, known: readonly string[]): UserError {
@@ -138,8 +158,25 @@ export function errorNullDisk(name: string): UserError {
   );
 }
 
+export function errorOutput(file: string, why: string): UserError {
+  return usage("OUTPUT", `cannot write ${file}: ${why}`);
+}
+
 export function errorReadonlyWorkload(name: string): UserError {
   return usage("READONLY_WORKLOAD", `${name} is attached read-only; the workload writes: use access w, or --exec`);
+}
+
+export function errorTarget(file: string): UserError {
+  return usage("TARGET", `${file}: is neither a machine file (JSON) nor an image (as \`xenolith build\` writes)`);
+}
+
+export function errorTargetDirectory(file: string): UserError {
+  return usage("TARGET_DIRECTORY", `${file}: is a directory; name a machine file or an image`);
+}
+
+export function errorTargetMissing(file: string, neighbours: readonly string[]): UserError {
+  const near = neighbours.length === 0 ? "" : suggestion(file, neighbours);
+  return usage("TARGET_MISSING", `${file}: no such machine file or image${near}`);
 }
 
 export function errorVdevTaken(vdev: string, spec: string): UserError {

@@ -2,10 +2,10 @@
  * `npm run bench`: what the full stack costs against the bare ring of the same engine and depth, in one process and one run, because only
  * ratios within one run mean anything on a shared machine. Rounds alternate between the cases; the median of the rounds is printed.
  */
-import Table from "cli-table3";
 import { Command, Option } from "commander";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
 import { FLAVOURS, type Flavour } from "../image/format";
+import { listTable } from "../cli/table";
 import { measureFloor } from "./floor";
 import { makeBenchMachine, measureFull } from "./full";
 
@@ -64,28 +64,35 @@ function add<K>(to: Map<K, number[]>, key: K, value: number): void {
   else values.push(value);
 }
 
-function print(rows: readonly Row[]): void {
-  const table = new Table({ head: ["engine", "flavour", "case", "IOPS", "MB/s", "times floor"], style: { head: [] } });
-  for (const row of rows) {
-    const megabytes = (row.bytesPerSec / 1e6).toFixed(1);
-    table.push([row.engine, row.flavour, row.case, Math.round(row.iops), megabytes, row.timesFloor.toFixed(1)]);
+function table(rows: readonly Row[]): string {
+  return listTable(
+    ["engine", "flavour", "case", "IOPS", "MB/s", "times floor"],
+    rows.map((row) => {
+      const megabytes = (row.bytesPerSec / 1e6).toFixed(1);
+      return [row.engine, row.flavour, row.case, Math.round(row.iops), megabytes, row.timesFloor.toFixed(1)];
+    }),
+  );
+}
+
+function parseFlags(): Flags {
+  return new Command("bench")
+    .description("measure the full stack against the bare ring, 4 KiB random reads")
+    .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
+    .addOption(new Option("--engine <name>", "only this engine").choices(ENGINE_NAMES))
+    .option("--seconds <number>", "wall time of each sample", "0.5")
+    .option("--rounds <number>", "samples of each case", "5")
+    .option("--json", "print one JSON document")
+    .parse()
+    .opts<Flags>();
+}
+
+async function main(): Promise<void> {
+  const flags = parseFlags();
+  const rows: Row[] = [];
+  for (const engine of flags.engine === undefined ? ENGINE_NAMES : [flags.engine]) {
+    rows.push(...(await measureEngine(engine, flags)));
   }
-  process.stdout.write(`${table.toString()}\n`);
+  process.stdout.write(`${flags.json ? JSON.stringify({ rows }, null, 2) : table(rows)}\n`);
 }
 
-const flags = new Command("bench")
-  .description("measure the full stack against the bare ring, 4 KiB random reads")
-  .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
-  .addOption(new Option("--engine <name>", "only this engine").choices(ENGINE_NAMES))
-  .option("--seconds <number>", "wall time of each sample", "0.5")
-  .option("--rounds <number>", "samples of each case", "5")
-  .option("--json", "print one JSON document")
-  .parse()
-  .opts<Flags>();
-
-const rows: Row[] = [];
-for (const engine of flags.engine === undefined ? ENGINE_NAMES : [flags.engine]) {
-  rows.push(...(await measureEngine(engine, flags)));
-}
-if (flags.json) process.stdout.write(`${JSON.stringify({ rows }, null, 2)}\n`);
-else print(rows);
+await main();

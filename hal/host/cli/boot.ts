@@ -1,20 +1,26 @@
 /**
  * `xenolith boot [MACHINE|IMAGE]`: boots a machine, then runs programs (--exec) or the verified workload.
+ *
+ * Everything that the user can have got wrong is checked before the machine is made. The table, the programs' output and the document are data;
+ * the boot log is data too, unless --exec or --json ask for something else.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
-import { EXIT_FAILED, errorAppend, errorNoDomain } from "../errors";
+import { EXIT_FAILED, errorAppend, errorEmptyCommand, errorNoDomain, errorNoProgram } from "../errors";
 import { FLAVOURS, type Flavour } from "../image/format";
-import { type Image, readImage } from "../image/image";
+import type { Image } from "../image/image";
 import { type LogLine, Machine } from "../machine";
-import { defaultImagePath } from "../package-info";
+import { MachineError } from "../machine-error";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
 import { runDiskWorkload } from "../toolstack/disk-workload";
-import { type MachineConfig, parseMachineFile, readMachineFile } from "../toolstack/machine-file";
+import { checkKernelParameters } from "../toolstack/kernel-parameters";
+import type { MachineConfig } from "../toolstack/machine-file";
 import { Bootchart } from "./bootchart";
-import { bootDocument } from "./document";
-import { colourLog, printExecution, printLadder, printWorkload } from "./report";
+import { type Work, bootDocument } from "./document";
+import { type CommandIo, type Output, withProgress } from "./io";
+import { ladders, logLine, workloadReport } from "./report";
+import { loadTarget } from "./target";
 
 interface BootFlags {
   readonly image?: string;
@@ -32,6 +38,20 @@ interface BootFlags {
   readonly quiet?: true;
 }
 
+/** A boot that is under way. */
+interface Boot {
+  readonly flags: BootFlags;
+  readonly io: CommandIo;
+  readonly chart: Bootchart;
+  /** The domain that the workload and the programs are for. */
+  readonly guest: string;
+  /** Lines of the kernel logs, for the one who did not see them and needs them. */
+  readonly log: LogLine[];
+}
+
+/** Lines of a dead domain's log that are shown to whom the log was not shown. */
+const LAST_LINES = 24;
+
 function collect(value: string, all: string[]): string[] {
   return [...all, value];
 }
@@ -45,7 +65,7 @@ function wholeNumber(low: number, high: number): (text: string) => number {
 }
 
 /** Adds the verb. */
-export function addBoot(program: Command): void {
+export function addBoot(program: Command, io: CommandIo): void {
   program
     .command("boot")
     .description("boot a machine and run the verified workload, or programs")
@@ -57,76 +77,96 @@ export function addBoot(program: Command): void {
     .option("--append <name=words>", "kernel command line to add, such as domU=loglevel=7 (repeatable)", collect, [])
     .addOption(new Option("--engine <name>", "how guests run").choices(ENGINE_NAMES).default("quickjs"))
     .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
-    .option("--seed <number>", "what everything random comes from", wholeNumber(0, 0xffffffff))
+    .option("--seed <number>", "what everything random comes from; default: the machine's", wholeNumber(0, 0xffffffff))
     .option("--blocks <number>", "4 KiB blocks that the workload uses", wholeNumber(1, 1 << 18), 2048)
     .option("--depth <number>", "operations of the workload in flight", wholeNumber(1, 256), 32)
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")
     .option("-q, --quiet", "do not print the boot log")
-    .action(boot);
+    .action((target: string | undefined, flags: BootFlags) => boot(target, flags, io));
 }
 
-async function boot(target: string | undefined, flags: BootFlags): Promise<void> {
+async function boot(target: string | undefined, flags: BootFlags, io: CommandIo): Promise<void> {
   const chart = new Bootchart();
-  const { image, config } = load(target, flags);
+  const { image, config, isBuiltIn } = loadTarget(target, flags.image);
   chart.mark("image read");
   const guest = flags.domain ?? config.domains[config.domains.length - 1].name;
+  const run: Boot = { flags, io, chart, guest, log: [] };
+  const append = parseAppend(flags.append, config);
+  const wanted = withDisks(config, guest, flags.disk);
+  checkCommandLines(wanted, append, image);
+  checkPrograms(flags.exec, image);
+  if (isBuiltIn && flags.disk.length === 0) makeDisks(config, io);
   const machine = await Machine.create({
     image,
-    config: withDisks(config, guest, flags.disk),
+    config: wanted,
     engine: flags.engine,
     flavour: flags.flavour,
-    append: parseAppend(flags.append, config),
+    append,
     onPhase: (name) => chart.mark(name),
+    onLog: (line) => takeLine(run, line),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-    ...(showsLog(flags) ? { onLog: logPrinter(flags) } : {}),
   });
   try {
-    chart.mark("machine made");
-    runMachine(machine, guest, flags, chart);
+    runMachine(machine, run);
+  } catch (error) {
+    if (error instanceof MachineError && !showsLog(flags)) io.stderr.write(lastLines(run));
+    throw error;
   } finally {
     machine.dispose();
   }
 }
 
-function runMachine(machine: Machine, guest: string, flags: BootFlags, chart: Bootchart): void {
-  machine.boot();
+function runMachine(machine: Machine, run: Boot): void {
+  const { flags, io, chart } = run;
+  const chatter = chatterOf(run);
+  chart.mark("machine made");
+  withProgress(io.stderr, showsLog(flags) ? "" : "booting ...", () => machine.boot());
   chart.mark("booted");
-  if (flags.json === undefined && flags.quiet === undefined) printLadder(machine, chatter(flags));
-  if (flags.bootchart) chart.print(chatter(flags));
-  if (flags.exec.length > 0) return execute(machine, guest, flags);
-  const result = runDiskWorkload(machine, guest, flags.blocks, flags.depth);
-  chart.mark("workload done");
-  if (flags.json) process.stdout.write(`${JSON.stringify(bootDocument(machine, result, chart), null, 2)}\n`);
-  else printWorkload(machine, result, chart);
-  if (!result.verified) process.exitCode = EXIT_FAILED;
+  if (showsLog(flags)) chatter.write(ladders(machine, chatter.colours));
+  const work = flags.exec.length > 0 ? execute(machine, run) : verify(machine, run);
+  if (flags.bootchart) chatter.write(`\n${chart.table()}\n`);
+  if (flags.json) printDocument(machine, run, work);
+}
+
+function verify(machine: Machine, { flags, io, chart, guest }: Boot): Work {
+  const text = `writing and reading ${flags.blocks} blocks in ${guest} ...`;
+  const workload = withProgress(io.stderr, text, () => runDiskWorkload(machine, guest, flags.blocks, flags.depth));
+  chart.mark("work done");
+  if (!workload.verified) io.exitCode = EXIT_FAILED;
+  if (flags.json === undefined) {
+    io.stdout.write(workloadReport(machine, workload, chart.between("booted", "work done"), io.stdout.colours));
+  }
+  return { workload, runs: null };
 }
 
 /** Runs the programs one after the other; the exit code is that of the first one that failed. */
-function execute(machine: Machine, guest: string, flags: BootFlags): void {
-  const runs = flags.exec.map((command) => ({ command, ...machine.run(guest, command) }));
-  if (flags.json) {
-    process.stdout.write(`${JSON.stringify({ ...bootDocument(machine, null, null), runs }, null, 2)}\n`);
-  } else {
-    for (const { output } of runs) printExecution(output);
-  }
+function execute(machine: Machine, { flags, io, chart, guest }: Boot): Work {
+  const runs = flags.exec.map((command) => {
+    const result = withProgress(io.stderr, `${guest}: ${command} ...`, () => machine.run(guest, command));
+    if (flags.json === undefined) io.stdout.write(result.output);
+    return { domain: guest, command, ...result };
+  });
+  chart.mark("work done");
   const failed = runs.find(({ status }) => status !== 0);
-  if (failed !== undefined) process.exitCode = failed.status;
+  if (failed !== undefined) io.exitCode = failed.status;
+  return { workload: null, runs };
 }
 
-function load(target: string | undefined, flags: BootFlags): { image: Image; config: MachineConfig } {
-  const isMachine = target !== undefined && target.endsWith(".json");
-  const image = readImage(flags.image ?? (isMachine || target === undefined ? defaultImagePath() : target));
-  if (isMachine) return { image, config: readMachineFile(target) };
-  const config = parseMachineFile(image.defaultMachine(), `${image.name}: ${image.manifest.machine}`);
-  if (flags.disk.length === 0) makeDisks(config);
-  return { image, config };
+function printDocument(machine: Machine, { flags, io, chart }: Boot, work: Work): void {
+  const document = bootDocument(machine, work, {
+    start: chart.between(null, "machine made"),
+    boot: chart.between("machine made", "booted"),
+    work: chart.between("booted", "work done"),
+    phases: flags.bootchart ? chart.phases() : null,
+  });
+  io.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 }
 
 /** Makes the files that the built-in machine names and nobody has made yet. */
-function makeDisks(config: MachineConfig): void {
+function makeDisks(config: MachineConfig, io: CommandIo): void {
   for (const { target } of config.domains.flatMap(({ disks }) => disks.map(parseDiskSpec))) {
-    if (target !== "" && makeDefaultDisk(target)) process.stderr.write(`made ${target} (16 MiB)\n`);
+    if (target !== "" && makeDefaultDisk(target)) io.stderr.write(`made ${target} (16 MiB)\n`);
   }
 }
 
@@ -151,16 +191,40 @@ function parseAppend(words: readonly string[], config: MachineConfig): Record<st
   return result;
 }
 
+function checkCommandLines(config: MachineConfig, append: Readonly<Record<string, string>>, image: Image): void {
+  for (const { name, cmdline } of config.domains) {
+    checkKernelParameters(`command line of ${name}`, cmdline, image.manifest);
+    checkKernelParameters(`--append ${name}`, append[name] ?? "", image.manifest);
+  }
+}
+
+function checkPrograms(commands: readonly string[], image: Image): void {
+  const known = image.list("programs");
+  for (const command of commands) {
+    const program = command.trim().split(/\s+/, 1)[0];
+    if (program === "") throw errorEmptyCommand(known);
+    if (!known.includes(program)) throw errorNoProgram(program, known);
+  }
+}
+
 function showsLog(flags: BootFlags): boolean {
   return flags.json === undefined && flags.quiet === undefined;
 }
 
-/** Where what is not data goes: with --exec the programs' output is the data. */
-function chatter(flags: BootFlags): NodeJS.WriteStream {
-  return flags.exec.length > 0 ? process.stderr : process.stdout;
+/** Where what is not data goes: with --exec the programs' output is the data, with --json the document. */
+function chatterOf({ flags, io }: Boot): Output {
+  return flags.exec.length > 0 || flags.json ? io.stderr : io.stdout;
 }
 
-function logPrinter(flags: BootFlags): (line: LogLine) => void {
-  const stream = chatter(flags);
-  return (line) => void stream.write(`${colourLog(line)}\n`);
+function takeLine(run: Boot, line: LogLine): void {
+  const chatter = chatterOf(run);
+  if (showsLog(run.flags)) chatter.write(`${logLine(line, chatter.colours)}\n`);
+  else run.log.push(line);
+}
+
+function lastLines({ log, io }: Boot): string {
+  return log
+    .slice(-LAST_LINES)
+    .map((line) => `${logLine(line, io.stderr.colours)}\n`)
+    .join("");
 }
