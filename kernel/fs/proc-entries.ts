@@ -188,14 +188,18 @@ function devices(): string {
 
 // File systems.
 
+function sorted_mounts(): readonly { readonly path: string; readonly type: string }[] {
+  return [...vfs_mounts()].sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
 function filesystems(): string {
-  return vfs_mounts()
+  return sorted_mounts()
     .map(({ type }) => `nodev\t${type}\n`)
     .join("");
 }
 
 function mounts(): string {
-  return vfs_mounts()
+  return sorted_mounts()
     .map(({ path, type }) => `${type} ${path} ${type} rw 0 0\n`)
     .join("");
 }
