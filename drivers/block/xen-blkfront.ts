@@ -1,5 +1,6 @@
 /**
  * xen-blkfront: a disk whose driver is in another domain. Structured like drivers/block/xen-blkfront.c of Linux 6.16.
+ * tidy: one file as in Linux
  *
  *   blk-mq ─► blkif_queue_rq: an id, a grant for each page, a slot ─► event ─► back end
  *   back end ─► event ─► blkif_interrupt: check the response, end the grants, free the id ─► blk-mq

@@ -34,6 +34,8 @@ interface bundle_manifest {
   readonly depends: readonly string[];
   readonly aliases: readonly string[];
   readonly softdep: readonly string[];
+  /** Bytes of the bundle. */
+  readonly size: number;
 }
 
 /** One module comes or goes at a time; so a module's init must not ask for another module. */
@@ -65,6 +67,7 @@ function manifest_of(bundle: string): bundle_manifest {
     depends: parsed.depends ?? [],
     aliases: parsed.aliases ?? [],
     softdep: parsed.softdep ?? [],
+    size: parsed.size ?? 0,
   };
 }
 
@@ -144,7 +147,9 @@ function free_module(mod: module): void {
 function* load_module(bundle: string, args: string): Sleeps<number> {
   if (find_module(bundle) !== null) return -EEXIST;
   const mod = new loaded_module(canonical_name(bundle));
-  let error = resolve_symbols(mod, manifest_of(bundle));
+  const manifest = manifest_of(bundle);
+  mod.size = manifest.size;
+  let error = resolve_symbols(mod, manifest);
   if (error !== 0) return error;
   error = run_bundle(mod, bundle);
   if (error !== 0) return error;

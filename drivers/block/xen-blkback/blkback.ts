@@ -1,6 +1,7 @@
 /**
  * xen-blkback's data path: from a slot of the shared ring to the real device and back. Structured like
  * drivers/block/xen-blkback/blkback.c of Linux 6.16.
+ * tidy: one file as in Linux
  *
  *   event ─► thread: copy the slot ─► check the copy ─► map its pages ─► bios ─► the device
  *   bio ends ─► unmap the pages ─► response ─► event

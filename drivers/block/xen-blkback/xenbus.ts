@@ -1,6 +1,7 @@
 /**
  * xen-blkback's side of xenstore: finding the device, shaking hands with the front end, going apart again. Structured like
  * drivers/block/xen-blkback/xenbus.c of Linux 6.16.
+ * tidy: one file as in Linux
  *
  *   probe ─► InitWait ─► (hotplug: physical-device ─► open) + (front end: Initialised ─► map rings) ─► Connected ─► threads
  *   front end Closed ─► disconnect ─► Closed ─► wait for a reconnect, or unregister when the toolstack wrote online = 0

@@ -16,7 +16,7 @@ import {
   __HYPERVISOR_xen_version,
 } from "../../abi/xen";
 import { charge, takeClock } from "./clock";
-import { consoleIo } from "./console-io";
+import { consoleIo, isStack } from "./console-io";
 import type { Context } from "./context";
 import { eventChannelOp } from "./event-channel-op";
 import { grantTableOp } from "./grant-table-op";
@@ -97,8 +97,10 @@ export function hypercall(
   }
   charge(context, vcpu, context.state.costs.hypercallNs);
   if (!isWord(op) || !isWord(a0) || !isWord(a1) || !isWord(a2)) return isWord(op) ? -EINVAL : -ENOSYS;
+  // How long a stack is depends on the engine, so that much of it is left out.
+  const a1Traced = op === __HYPERVISOR_console_io && isStack(context, domain, a1, a2) ? 0 : a1;
   const result = dispatch(context, domain, vcpu, op, a0 | 0, a1 | 0, a2 | 0);
   if (op >= 0 && op < HYPERCALLS_MAX) domain.hypercalls[op]++;
-  context.trace.hypercall(domid, vcpuId, op, a0, a1, a2, result);
+  context.trace.hypercall(domid, vcpuId, op, a0, a1Traced, a2, result);
   return result;
 }

@@ -4,8 +4,17 @@ import { errorGuestDisk, errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorklo
 import type { Machine } from "../machine";
 import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "./workload";
 
-/** Runs it. Throws UserError when the domain has no disk that could be verified. */
-export function runDiskWorkload(machine: Machine, domain: string, blocks: number, depth: number): WorkloadResult {
+/**
+ * Runs it on `blocks` blocks with `depth` operations in flight. `spared` blocks at each end of the disk, where partition tables are, are left
+ * alone if the disk is at least four times as long. Throws UserError when the domain has no disk that could be verified.
+ */
+export function runDiskWorkload(
+  machine: Machine,
+  domain: string,
+  blocks: number,
+  depth: number,
+  spared = 0,
+): WorkloadResult {
   const { domid } = machine.domain(domain);
   const attachment = machine
     .attachedDisks()
@@ -15,10 +24,13 @@ export function runDiskWorkload(machine: Machine, domain: string, blocks: number
   if (attachment.spec.backing === "null") throw errorNullDisk(attachment.vbd.name);
   if (attachment.spec.backing === "phy") throw errorGuestDisk(attachment.vbd.name, attachment.spec.target);
   const disk = machine.hostDisk(attachment.diskIndex);
-  const usable = Math.min(blocks, Math.floor((disk.info.sectors * 512) / BLOCK_BYTES));
+  const all = Math.floor((disk.info.sectors * 512) / BLOCK_BYTES);
+  const first = all >= spared * 4 ? spared : 0;
+  const usable = Math.min(blocks, all - 2 * first);
   const fromDisk = (offset: number, bytes: Uint8Array) => void disk.read(offset / 512, bytes);
   const read = attachment.spec.backing === "file" ? fileReader(attachment.source) : fromDisk;
-  return runWorkload(machine, { domain, device: `/dev/${machine.guestName(attachment)}`, blocks: usable, depth, read });
+  const device = `/dev/${machine.guestName(attachment)}`;
+  return runWorkload(machine, { domain, device, first, blocks: usable, depth, read });
 }
 
 /** Reads the file by its name, past the machine's own open file. */

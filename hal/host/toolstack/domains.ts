@@ -111,7 +111,7 @@ export class DomainBuilder {
     const known = this.parts.image.list("modules");
     for (const name of config.modules) if (!known.includes(name)) throw errorNoModule(name, known);
     const modules = config.modules.length === 0 ? "" : `modules=${config.modules.join(",")}`;
-    const line = `${modules} ${config.cmdline}`.trim();
+    const line = `random.seed=${this.parts.hypervisor.random("guests")} ${modules} ${config.cmdline}`.trim();
     const length = Buffer.byteLength(line);
     if (length > COMMAND_LINE_BYTES_MAX) throw errorCommandLineTooLong(config.name, length, COMMAND_LINE_BYTES_MAX);
     return line;
@@ -151,7 +151,9 @@ export class DomainBuilder {
       bundle: (kind, name) => image.bundle(kind, name, flavour),
       manifest: (kind, name) => {
         const entry = image.bundleManifest(kind, name);
-        return entry === null ? null : JSON.stringify(entry);
+        if (entry === null) return null;
+        const size = image.manifest.files.find((file) => file.path === entry.files[flavour])?.size ?? 0;
+        return JSON.stringify({ ...entry, size });
       },
       list: (kind) => image.list(kind),
       hypercall: (op, a0, a1, a2) => hypervisor.hypercall(domid, hypervisor.currentVcpu(domid), op, a0, a1, a2),

@@ -37,10 +37,15 @@ function startExecution(store: HostConnection, domid: number, number: number, co
   return { domid, number, command, status: null, output: "" };
 }
 
-/** Looks whether it has ended. What the guest writes is an allegation: anything but a small number counts as 255. */
+/**
+ * Looks whether it has ended, and removes the request when it has: the guest owns the nodes, and its quota is for a few. What the guest writes is
+ * an allegation: anything but a small number counts as 255.
+ */
 function pollExecution(store: HostConnection, execution: Execution): void {
-  const text = store.read(`${execPath(execution.domid)}/${execution.number}/status`);
+  const path = `${execPath(execution.domid)}/${execution.number}`;
+  const text = store.read(`${path}/status`);
   if (text === null) return;
+  store.rm(path);
   execution.status = /^\d{1,3}$/.test(text) && Number(text) < 256 ? Number(text) : 255;
 }
 

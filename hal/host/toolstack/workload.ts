@@ -19,7 +19,9 @@ export interface WorkloadOptions {
   readonly domain: string;
   /** Guest name: /dev/xvda. */
   readonly device: string;
-  /** Blocks of the disk's beginning that are used. */
+  /** First block of the disk that is used; default 0. */
+  readonly first?: number;
+  /** Blocks that are used, from there on. */
   readonly blocks: number;
   readonly depth: number;
   readonly read: DiskReader;
@@ -52,15 +54,15 @@ interface GuestReport {
 
 /** Runs the workload and compares the disk. Throws MachineError when the guest dies or gives no account. */
 export function runWorkload(machine: Machine, options: WorkloadOptions): WorkloadResult {
-  const { domain, device, blocks, depth, read } = options;
+  const { domain, device, first = 0, blocks, depth, read } = options;
   const before = new Uint8Array(blocks * BLOCK_BYTES);
-  read(0, before);
-  const command = `verify ${device} blocks=${blocks} depth=${depth} seed=${machine.seed}`;
+  read(first * BLOCK_BYTES, before);
+  const command = `verify ${device} first=${first} blocks=${blocks} depth=${depth} seed=${machine.seed}`;
   const { status, output } = machine.run(domain, command);
   const account = parseAccount(output, blocks);
   const after = new Uint8Array(blocks * BLOCK_BYTES);
-  read(0, after);
-  const differences = compareDisk(before, after, account.generations, machine.seed);
+  read(first * BLOCK_BYTES, after);
+  const differences = compareDisk(before, after, account.generations, machine.seed, first);
   const problems = [...account.complaints, ...differences.slice(0, DIFFERENCES_MAX)];
   const { guest } = account;
   const errors = guest.errors + differences.length;
@@ -106,12 +108,19 @@ function parseReport(text: string): GuestReport | null {
   }
 }
 
-/** One line for each block in which the disk is not what the guest believes. */
-export function compareDisk(before: Uint8Array, after: Uint8Array, generations: Uint8Array, seed: number): string[] {
+/** One line for each block in which the disk, from block `first` on, is not what the guest believes. */
+export function compareDisk(
+  before: Uint8Array,
+  after: Uint8Array,
+  generations: Uint8Array,
+  seed: number,
+  first = 0,
+): string[] {
   const problems: string[] = [];
   const expected = new Uint8Array(BLOCK_BYTES);
-  generations.forEach((generation, block) => {
-    const start = block * BLOCK_BYTES;
+  generations.forEach((generation, index) => {
+    const block = first + index;
+    const start = index * BLOCK_BYTES;
     if (generation === 0) expected.set(before.subarray(start, start + BLOCK_BYTES));
     else makeBlock(expected, seed, block, generation);
     const found = after.subarray(start, start + BLOCK_BYTES);

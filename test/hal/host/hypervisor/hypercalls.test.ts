@@ -151,3 +151,19 @@ it("console_io puts lines together, with the virtual time of their end", () => {
   expect(seen).toEqual([`1 ${times[0]} Linux version`, `1 ${times[0]} secönd`, `1 ${times[1]} third`]);
   expect(machine.hv.domain(1).log.map((line) => line.text)).toEqual(["Linux version", "secönd", "third"]);
 });
+
+it("console_io: a stack is kept and shown, and whatever its words and length, the trace is the same", () => {
+  const hashes = ["<s>    at f (a.js:1:2)\n    at g (a.js:3:4)\n", "<s>f@a.js:1\n"].map((stack) => {
+    const fresh = new FakeMachine();
+    fresh.add(1);
+    fresh.run(1, (cpu) => {
+      const bytes = Buffer.from(stack, "utf8");
+      cpu.memory.u8.set(bytes, cpu.domain.ramBase + ARGS);
+      expect(cpu.hypercall(__HYPERVISOR_console_io, CONSOLEIO_write, bytes.length, ARGS)).toBe(0);
+    });
+    const lines = stack.slice(3).trimEnd().split("\n");
+    expect(fresh.hv.domain(1).log.map((line) => line.text)).toEqual(lines);
+    return fresh.hv.trace.hash();
+  });
+  expect(hashes[0]).toBe(hashes[1]);
+});
