@@ -1,7 +1,7 @@
 /**
  * verify: writes checksummed blocks in random order, reads all of them back, and says what it believes is on the disk.
  *
- *   verify DEVICE [blocks=N] [depth=N] [seed=N] [rewrite=PERCENT]
+ *   verify DEVICE [first=BLOCK] [blocks=N] [depth=N] [seed=N] [rewrite=PERCENT]
  *
  * A block is 4096 bytes: a header of eight words, then a sequence of words that follows from the header.
  *
@@ -9,8 +9,8 @@
  *   word i ≥ 8 = first + i * step (mod 2^32)
  *
  * `first` and `step` come from seed, block and generation, so that a block in the wrong place, an old block or a flipped bit is found. The last
- * lines of the output are for the host, which makes the same bytes again and compares the file: `generations BLOCK DIGITS` (one digit a block,
- * 0 where nothing was written) and `result JSON`.
+ * lines of the output are for the host, which makes the same bytes again and compares the file: `generations INDEX DIGITS` (one digit a block, counted
+ * from `first`, 0 where nothing was written) and `result JSON`.
  */
 import { bio_add_page, bio_alloc, bio_put, submit_bio, submit_bio_nowait } from "xenolith/linux/bio";
 import { REQ_OP_READ, REQ_OP_WRITE, REQ_SYNC, type bio, type block_device } from "xenolith/linux/blk_types";
@@ -113,6 +113,8 @@ interface slot {
 interface workload {
   readonly bdev: block_device;
   readonly seed: number;
+  /** The disk's block that index 0 of `generations` is. */
+  readonly first: number;
   readonly generations: Uint8Array;
   readonly wq: wait_queue_head;
   readonly latencies: number[];
@@ -146,12 +148,13 @@ function slot_done(ended: bio): void {
 }
 
 function verify_slot(done: slot): void {
-  const wrong = check_block(done.data, done.run.seed, done.block, done.run.generations[done.block]);
-  if (wrong === null) done.run.verified++;
-  else complain(done.run, `block ${done.block}: ${wrong}`);
+  const { run, block } = done;
+  const wrong = check_block(done.data, run.seed, block, run.generations[block - run.first]);
+  if (wrong === null) run.verified++;
+  else complain(run, `block ${block}: ${wrong}`);
 }
 
-/** Issues one operation on each block of `order`, as many at a time as there are slots, and waits for all. Sleeps. */
+/** Issues one operation on each block of `order`, counted from the first one, as many at a time as there are slots, and waits for all. Sleeps. */
 function* run_pass(run: workload, order: readonly number[], op: number): Sleeps<void> {
   const plug = new blk_plug();
   for (let i = 0; i < order.length; ) {
@@ -167,9 +170,10 @@ function* run_pass(run: workload, order: readonly number[], op: number): Sleeps<
   yield* wait_event(run.wq, () => run.busy === 0);
 }
 
-function* issue(run: workload, taken: slot, block: number, op: number): Sleeps<void> {
+function* issue(run: workload, taken: slot, index: number, op: number): Sleeps<void> {
+  const block = run.first + index;
   taken.block = block;
-  if (op === REQ_OP_WRITE) fill_block(taken.data, run.seed, block, ++run.generations[block]);
+  if (op === REQ_OP_WRITE) fill_block(taken.data, run.seed, block, ++run.generations[index]);
   const request = bio_alloc(run.bdev, 1, op | REQ_SYNC, GFP_KERNEL);
   request.bi_iter.bi_sector = block * 8;
   request.bi_end_io = slot_done;
@@ -234,9 +238,9 @@ function* run_all(
 /** Exit status 0 when every block is as it should be, 1 when not, 2 for wrong usage. */
 export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
   const [depth, seed, rewrite] = [option(argv, "depth", 32), option(argv, "seed", 1), option(argv, "rewrite", 25)];
-  const limit = option(argv, "blocks", 4096);
-  if (argv.length < 2 || depth < 1 || seed < 0 || rewrite < 0 || limit < 1) {
-    yield* io.error("usage: verify DEVICE [blocks=N] [depth=N] [seed=N] [rewrite=PERCENT]\n");
+  const [first, limit] = [option(argv, "first", 0), option(argv, "blocks", 4096)];
+  if (argv.length < 2 || depth < 1 || seed < 0 || rewrite < 0 || first < 0 || limit < 1) {
+    yield* io.error("usage: verify DEVICE [first=BLOCK] [blocks=N] [depth=N] [seed=N] [rewrite=PERCENT]\n");
     return 2;
   }
   const opened = yield* filp_open(argv[1], O_RDWR | O_DIRECT, 0);
@@ -245,10 +249,11 @@ export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
     return 1;
   }
   const bdev = opened.private_data as block_device;
-  const blocks = Math.min(limit, Math.floor(bdev_nr_sectors(bdev) / 8));
+  const blocks = Math.max(0, Math.min(limit, Math.floor(bdev_nr_sectors(bdev) / 8) - first));
   const run: workload = {
     bdev,
     seed: seed >>> 0,
+    first,
     generations: new Uint8Array(blocks),
     wq: new wait_queue_head(),
     latencies: [],
