@@ -1,7 +1,7 @@
 import * as path from "node:path";
 import { defineConfig } from "vitest/config";
-import { linker } from "./build/linker";
-import { SummaryReporter } from "./build/summary-reporter";
+import { linker } from "./build/linker.ts";
+import { SummaryReporter } from "./build/summary-reporter.ts";
 
 const root = import.meta.dirname;
 
