@@ -31,7 +31,7 @@ export class UserError extends Error {
 export function suggestion(value: string, candidates: readonly string[]): string {
   if (candidates.length === 0) return "";
   const near = closest(value, [...candidates]);
-  const isNear = distance(value, near) * 2 <= Math.max(value.length, near.length);
+  const isNear = distance(value, near) <= 1 + Math.max(value.length, near.length) / 3;
   return isNear ? ` (did you mean "${near}"?)` : ` (known: ${candidates.join(", ")})`;
 }
 

@@ -6,14 +6,21 @@
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
-import { EXIT_FAILED, errorAppend, errorEmptyCommand, errorNoDomain, errorNoProgram } from "../errors";
+import {
+  EXIT_FAILED,
+  errorAppend,
+  errorEmptyCommand,
+  errorNoDomain,
+  errorNoProgram,
+  errorNoWorkloadDisk,
+} from "../errors";
 import { FLAVOURS, type Flavour } from "../image/format";
 import type { Image } from "../image/image";
 import { type LogLine, Machine } from "../machine";
 import { MachineError } from "../machine-error";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
-import { runDiskWorkload } from "../toolstack/disk-workload";
+import { checkWorkloadDisk, runDiskWorkload } from "../toolstack/disk-workload";
 import { checkKernelParameters } from "../toolstack/kernel-parameters";
 import type { MachineConfig } from "../toolstack/machine-file";
 import { Bootchart } from "./bootchart";
@@ -97,7 +104,8 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   const append = parseAppend(flags.append, config);
   const wanted = withDisks(config, guest, flags.disk);
   checkCommandLines(wanted, append, image);
-  checkPrograms(flags.exec, image);
+  if (flags.exec.length > 0) checkPrograms(flags.exec, image);
+  else checkWorkload(wanted, guest);
   if (isBuiltIn && flags.disk.length === 0) makeDisks(config, io);
   const machine = await Machine.create({
     image,
@@ -209,6 +217,14 @@ function checkPrograms(commands: readonly string[], image: Image): void {
     if (program === "") throw errorEmptyCommand(known);
     if (!known.includes(program)) throw errorNoProgram(program, known);
   }
+}
+
+/** The workload is for the first disk of the guest. */
+function checkWorkload(config: MachineConfig, guest: string): void {
+  const disk = config.domains.find(({ name }) => name === guest)?.disks[0];
+  if (disk === undefined) throw errorNoWorkloadDisk(guest);
+  const spec = parseDiskSpec(disk);
+  checkWorkloadDisk(spec.vdev ?? "its disk", spec);
 }
 
 function showsLog(flags: BootFlags): boolean {

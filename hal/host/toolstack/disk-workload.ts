@@ -2,7 +2,15 @@
 import * as fs from "node:fs";
 import { errorGuestDisk, errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
 import type { Machine } from "../machine";
+import type { DiskSpec } from "./disk-spec";
 import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "./workload";
+
+/** Throws UserError when a disk of this kind could not be verified. */
+export function checkWorkloadDisk(name: string, spec: DiskSpec): void {
+  if (spec.access === "r") throw errorReadonlyWorkload(name);
+  if (spec.backing === "null") throw errorNullDisk(name);
+  if (spec.backing === "phy") throw errorGuestDisk(name, spec.target);
+}
 
 /**
  * Runs it on `blocks` blocks with `depth` operations in flight. `spared` blocks at each end of the disk, where partition tables are, are left
@@ -20,9 +28,7 @@ export function runDiskWorkload(
     .attachedDisks()
     .find(({ phase, vbd }) => phase === "connected" && vbd.frontDomid === domid);
   if (attachment === undefined) throw errorNoWorkloadDisk(domain);
-  if (attachment.spec.access === "r") throw errorReadonlyWorkload(attachment.vbd.name);
-  if (attachment.spec.backing === "null") throw errorNullDisk(attachment.vbd.name);
-  if (attachment.spec.backing === "phy") throw errorGuestDisk(attachment.vbd.name, attachment.spec.target);
+  checkWorkloadDisk(attachment.vbd.name, attachment.spec);
   const disk = machine.hostDisk(attachment.diskIndex);
   const all = Math.floor((disk.info.sectors * 512) / BLOCK_BYTES);
   const first = all >= spared * 4 ? spared : 0;

@@ -79,13 +79,13 @@ export class DomainBuilder {
     return domain;
   }
 
-  /** Forgets a domain that was destroyed. */
+  /** Forgets a domain that was destroyed. Its services let go of its pages before anything changes that they would tell it. */
   remove(domid: number): void {
     const index = this.domains.findIndex((domain) => domain.domid === domid);
     if (index >= 0) this.domains.splice(index, 1);
-    this.parts.store.rm(`/local/domain/${domid}`);
     this.parts.xenstored.release(domid);
     this.parts.consoled.release(domid);
+    this.parts.store.rm(`/local/domain/${domid}`);
   }
 
   /** A watch on one of the ready nodes fired. Returns the name of the domain that has become ready, or null. */

@@ -7,6 +7,7 @@ import { Ajv, type ErrorObject } from "ajv";
 import * as fs from "node:fs";
 import schema from "../../../images/machines/machine.schema.json";
 import { errorMachineFile, errorNoFile, suggestion } from "../errors";
+import { COST_PRESETS, COST_PRESET_DEFAULT } from "../hypervisor/costs";
 import { parseSize } from "./disk-spec";
 
 /** One domain of a machine file, with its defaults filled in. */
@@ -76,6 +77,7 @@ export function parseMachineFile(text: string, file: string): MachineConfig {
     disks: domain.disks,
   }));
   checkNames(file, domains);
+  checkCosts(file, parsed.costs ?? {});
   return { seed: parsed.seed, quantumNs: parsed.quantumNs, costs: parsed.costs ?? {}, domains };
 }
 
@@ -107,6 +109,19 @@ function sizeOf(file: string, where: string, text: string, bytesMin: number): nu
     throw errorMachineFile(file, where, `"${text}" is not between 1M and 1G in whole pages`);
   }
   return bytes;
+}
+
+/** Presets and names are the hypervisor's; the schema knows the values. */
+function checkCosts(file: string, { preset = COST_PRESET_DEFAULT, ...changes }: MachineConfig["costs"]): void {
+  const presets = Object.keys(COST_PRESETS);
+  if (!presets.includes(preset)) {
+    throw errorMachineFile(file, "costs.preset", `"${preset}" is unknown${suggestion(preset, presets)}`);
+  }
+  const known = Object.keys(COST_PRESETS[preset]);
+  for (const name of Object.keys(changes)) {
+    if (known.includes(name)) continue;
+    throw errorMachineFile(file, "costs", `key "${name}" is unknown${suggestion(name, known)}`);
+  }
 }
 
 function checkNames(file: string, domains: readonly DomainConfig[]): void {
