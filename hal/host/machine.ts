@@ -192,11 +192,14 @@ export class Machine {
     this.record("destroy", name);
     const { domid } = this.domain(name);
     this.hypervisor.destroyDomain(domid);
-    for (const attachment of this.attachments.list) {
-      if (attachment.phase === "gone" || attachment.vbd.frontDomid !== domid) continue;
-      this.attachments.detach(attachment);
-    }
     this.builder.remove(domid);
+    this.xenstore.unwatch(readyPath(domid), READY_TOKEN);
+    this.xenstore.unwatch(execPath(domid), EXEC_TOKEN);
+    for (const attachment of this.attachments.list) {
+      if (attachment.phase === "gone") continue;
+      if (attachment.vbd.backDomid === domid) this.attachments.drop(attachment);
+      else if (attachment.vbd.frontDomid === domid) this.attachments.detach(attachment);
+    }
   }
 
   // ---- running
@@ -230,6 +233,8 @@ export class Machine {
   run(name: string, command: string): RunResult {
     const domain = this.domain(name);
     const execution = this.start(name, command);
+    if (domain.state.pauseCount > 0)
+      throw new MachineError("stuck", `"${command}" in ${name} does not run: it is paused`);
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
