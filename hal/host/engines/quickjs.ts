@@ -68,6 +68,14 @@ const PRELUDE = `(function (info, ram, controlBuffer, rawCall, rawFrame, rawLoad
 /** Names and ids of the host functions; the ids are part of a snapshot. */
 const HOST_FUNCTIONS = ["hypercall", "frame", "load", "manifest", "list"] as const;
 
+/** What was thrown, as V8 words a stack: the engine dumps an error as JSON. */
+function readable(dump: string): string {
+  if (!dump.startsWith("{")) return dump;
+  const { name, message, stack } = JSON.parse(dump) as Partial<Record<string, unknown>>;
+  if (typeof name !== "string" || typeof message !== "string" || typeof stack !== "string") return dump;
+  return `${name}: ${message}\n${stack.trimEnd()}`;
+}
+
 /** What QuickJS calls the deaths that are not the guest's own doing. */
 const DEATHS: readonly (readonly [RegExp, GuestDeathKind])[] = [
   [/out of memory/i, "oom"],
@@ -303,6 +311,6 @@ class QuickJSDomain implements GuestDomain {
   private death(description: string): GuestDeath {
     if (this.hasExhaustedHeap()) return new GuestDeath("oom", `the heap grew beyond ${this.spec.limits.heap} bytes`);
     const found = DEATHS.find(([pattern]) => pattern.test(description.split("\n", 1)[0]));
-    return new GuestDeath(found ? found[1] : "exception", description);
+    return new GuestDeath(found ? found[1] : "exception", readable(description));
   }
 }
