@@ -3,7 +3,7 @@
  */
 import { EAGAIN, ENOENT } from "xenolith/linux/errno";
 import type { program, stdio } from "xenolith/linux/binfmts";
-import { wait_for_completion } from "xenolith/linux/completion";
+import { wait_for_completion, wait_for_completion_interruptible } from "xenolith/linux/completion";
 import { IS_ERR } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { kthread_run } from "xenolith/linux/kthread";
@@ -92,7 +92,9 @@ export function* run_program(argv: readonly string[], io: stdio): Sleeps<number>
     yield* io.error(`${argv[0]}: cannot make a task (err ${-EAGAIN})\n`);
     return EXIT_NOT_EXECUTABLE;
   }
-  yield* wait_for_completion(task.exited);
+  // A program may take as long as it likes: whoever waits for it is no hung task.
+  const signalled = yield* wait_for_completion_interruptible(task.exited);
+  if (signalled !== 0) yield* wait_for_completion(task.exited);
   return task.exit_code & 0xff;
 }
 EXPORT_SYMBOL(run_program);
