@@ -40,33 +40,46 @@ import type { block_device_operations, gendisk } from "xenolith/linux/blkdev";
 import type { blk_mq_hw_ctx, blk_mq_ops, blk_mq_queue_data, request } from "xenolith/linux/blk-mq";
 import type { err_ptr } from "xenolith/linux/err";
 import type { Sleeps } from "xenolith/linux/sched";
-import type { Ptr } from "xenolith/linux/types";
 
 const NULL_Q_BIO = 0;
 const NULL_Q_MQ = 2;
 const NULL_IRQ_SOFTIRQ = 1;
 const NULL_IRQ_TIMER = 2;
 
-/** Declares an unsigned parameter that is fixed at load. */
-function param(name: string, initial: number, description: string): Ptr<number> {
-  const value = ptr(initial);
-  module_param_named(name, value, "uint", 0o444);
-  MODULE_PARM_DESC(name, description);
-  return value;
-}
+// Parameters, all unsigned and fixed at load. They are written out because the image's manifest is made from the source.
 
-const nr_devices = param("nr_devices", 1, "Number of devices to register. Default: 1");
-const gb = param("gb", 250, "Size in GB");
-const bs = param("bs", 512, "Block size (in bytes)");
-export const queue_mode = param("queue_mode", NULL_Q_MQ, "Block interface to use (0=bio,2=multiqueue)");
-export const irqmode = param("irqmode", NULL_IRQ_SOFTIRQ, "IRQ completion handler. 0-none, 1-softirq, 2-timer");
-const submit_queues = param("submit_queues", 1, "Number of submission queues");
-const hw_queue_depth = param("hw_queue_depth", 64, "Queue depth for each hardware queue. Default: 64");
-export const completion_nsec = param(
-  "completion_nsec",
-  10000,
-  "Time in ns to complete a request in hardware. Default: 10,000ns",
-);
+const nr_devices = ptr(1);
+module_param_named("nr_devices", nr_devices, "uint", 0o444);
+MODULE_PARM_DESC("nr_devices", "Number of devices to register. Default: 1");
+
+const gb = ptr(250);
+module_param_named("gb", gb, "uint", 0o444);
+MODULE_PARM_DESC("gb", "Size in GB");
+
+const bs = ptr(512);
+module_param_named("bs", bs, "uint", 0o444);
+MODULE_PARM_DESC("bs", "Block size (in bytes)");
+
+export const queue_mode = ptr(NULL_Q_MQ);
+module_param_named("queue_mode", queue_mode, "uint", 0o444);
+MODULE_PARM_DESC("queue_mode", "Block interface to use (0=bio,2=multiqueue)");
+
+export const irqmode = ptr(NULL_IRQ_SOFTIRQ);
+module_param_named("irqmode", irqmode, "uint", 0o444);
+MODULE_PARM_DESC("irqmode", "IRQ completion handler. 0-none, 1-softirq, 2-timer");
+
+const submit_queues = ptr(1);
+module_param_named("submit_queues", submit_queues, "uint", 0o444);
+MODULE_PARM_DESC("submit_queues", "Number of submission queues");
+
+const hw_queue_depth = ptr(64);
+module_param_named("hw_queue_depth", hw_queue_depth, "uint", 0o444);
+MODULE_PARM_DESC("hw_queue_depth", "Queue depth for each hardware queue. Default: 64");
+
+export const completion_nsec = ptr(10000);
+module_param_named("completion_nsec", completion_nsec, "uint", 0o444);
+MODULE_PARM_DESC("completion_nsec", "Time in ns to complete a request in hardware. Default: 10,000ns");
+
 MODULE_LICENSE("Dual MIT/GPL");
 MODULE_DESCRIPTION("multi queue aware block test driver");
 
