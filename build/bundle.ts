@@ -13,6 +13,7 @@ import { minify } from "terser";
 import ts from "typescript";
 import { type Flavour, bundlePath, mapPath } from "../hal/host/image/format";
 import { BuildError } from "./build-error";
+import { inlineCalls } from "./inline";
 import { type LinkMode, type LinkerPlugin, declaredSymbols, linker } from "./linker";
 import { type Unit, compareText } from "./sources";
 
@@ -88,7 +89,7 @@ interface Bundled {
 async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: LinkerPlugin): Promise<Bundled> {
   const build = await rollup({
     input: unit.entries.length === 1 ? unit.entries[0] : ENTRY,
-    plugins: [entryOf(unit), plugin, ...(flavour === "release" ? [shrink()] : [])],
+    plugins: [entryOf(unit), plugin, ...(flavour === "release" ? [inline(), shrink()] : [])],
     onLog: (level, log) => {
       if (level === "warn" && log.code !== "CIRCULAR_DEPENDENCY" && log.code !== "EMPTY_BUNDLE") throw refusal(log);
     },
@@ -123,6 +124,11 @@ function entryOf(unit: Unit): Plugin {
     resolveId: (source) => (source === ENTRY ? ENTRY : null),
     load: (id) => (id === ENTRY ? unit.entries.map((file) => `import ${JSON.stringify(file)};`).join("\n") : null),
   };
+}
+
+/** The release flavour: calls of small functions replaced by what they do. */
+function inline(): Plugin {
+  return { name: "xenolith-inline", renderChunk: (code) => inlineCalls(code) };
 }
 
 /** The release flavour: constants folded, dead checks removed; all names kept. */
