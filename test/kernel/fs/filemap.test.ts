@@ -63,6 +63,17 @@ describe("read-ahead", () => {
     expect(disk.take()).toEqual(["READ 800+8", "READ 400+8", "READ 1600+8", "READ 56+8"]);
   });
 
+  it("a reader who skips to the end of its window gets the next two as one", () => {
+    run(() =>
+      with_file("/dev/xvdc", O_RDONLY, function* (file) {
+        yield* pread(file, 4096, 0);
+        yield* pread(file, 4096, 4 * 4096);
+        return 0;
+      }),
+    );
+    expect(disk.take()).toEqual(["READ 0+32", "READ 32+192"]);
+  });
+
   it("stops at the end of the device", () => {
     expect(sequential(4096, 1, (16 << 20) - 4096)).toEqual([`READ ${32768 - 8}+8`]);
     expect(sequential(128 << 10, 1, (16 << 20) - (128 << 10))).toEqual([`READ ${32768 - 256}+256`]);
