@@ -30,7 +30,8 @@ export class UserError extends Error {
 /** ` (did you mean "x"?)` for the candidate nearest to `value`, or ` (known: a, b)` when none is near. */
 export function suggestion(value: string, candidates: readonly string[]): string {
   if (candidates.length === 0) return "";
-  const near = closest(value, [...candidates]);
+  const same = candidates.find((candidate) => candidate.toLowerCase() === value.toLowerCase());
+  const near = same ?? closest(value, [...candidates]);
   const isNear = distance(value, near) <= 1 + Math.max(value.length, near.length) / 3;
   return isNear ? ` (did you mean "${near}"?)` : ` (known: ${candidates.join(", ")})`;
 }
