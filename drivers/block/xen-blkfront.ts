@@ -530,6 +530,7 @@ function blkif_setup_rw_req_grant(
 /** The operation of a request on the ring. A flush that nobody supports does not get here; such a FUA write is a plain one. */
 function blkif_rw_operation(info: blkfront_info, req: request): number {
   const op = req_op(req);
+  if (op === REQ_OP_READ) return BLKIF_OP_READ;
   const needs_flush = op === REQ_OP_FLUSH || (op === REQ_OP_WRITE && (req.cmd_flags & REQ_FUA) !== 0);
   if (needs_flush && info.feature_flush) return info.feature_fua ? BLKIF_OP_WRITE_BARRIER : BLKIF_OP_FLUSH_DISKCACHE;
   return rq_data_dir(req) === REQ_OP_WRITE ? BLKIF_OP_WRITE : BLKIF_OP_READ;
@@ -903,24 +904,32 @@ function blkif_response_status(info: blkfront_info, operation: number, status: n
   }
 }
 
+function disk_name(info: blkfront_info): string {
+  return (info.gd as gendisk).disk_name;
+}
+
 /** One response. False when it breaks a rule, which has been logged. Atomic, with `ring_lock` held. */
 function blkif_take_response(rinfo: blkfront_ring_info, bret: blkif_response): boolean {
   const info = rinfo.dev_info;
-  const name = (info.gd as gendisk).disk_name;
   const id = bret.id_lo;
   if (bret.id_hi !== 0 || id >= RING_SIZE(rinfo.ring)) {
-    pr_alert("blkfront: %s: response has incorrect id (%#x%08x)\n", name, bret.id_hi, id);
+    pr_alert("blkfront: %s: response has incorrect id (%#x%08x)\n", disk_name(info), bret.id_hi, id);
     return false;
   }
   const shadow = rinfo.shadow[id];
   if (shadow.status !== REQ_WAITING) {
-    pr_alert("blkfront: %s: response references no pending request\n", name);
+    pr_alert("blkfront: %s: response references no pending request\n", disk_name(info));
     return false;
   }
   shadow.status = REQ_PROCESSING;
   const operation = shadow.operation;
   if (bret.operation !== operation) {
-    pr_alert("blkfront: %s: response has wrong operation (%u instead of %u)\n", name, bret.operation, operation);
+    pr_alert(
+      "blkfront: %s: response has wrong operation (%u instead of %u)\n",
+      disk_name(info),
+      bret.operation,
+      operation,
+    );
     return false;
   }
   const segments = shadow.num_grant;

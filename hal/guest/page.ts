@@ -54,14 +54,14 @@ function preemption_point(): void {
 
 function words_of(page: shared_page, what: string, offset: number): Uint32Array {
   if (page.words === null) page_fault(page, what, offset);
-  if (control[CONTROL_PREEMPT] !== 0) preemption_point();
+  if (__DEBUG__ && control[CONTROL_PREEMPT] !== 0) preemption_point();
   return page.words;
 }
 
 function bytes_of(page: shared_page, what: string, offset: number, length: number): Uint8Array {
   if (page.bytes === null) page_fault(page, what, offset);
   if (offset < 0 || length < 0 || offset + length > PAGE_SIZE) page_fault(page, `${what} of ${length} bytes`, offset);
-  if (control[CONTROL_PREEMPT] !== 0) preemption_point();
+  if (__DEBUG__ && control[CONTROL_PREEMPT] !== 0) preemption_point();
   return page.bytes;
 }
 
@@ -176,19 +176,22 @@ interface frame_view {
 let frame_views: (frame_view | undefined)[] = [];
 let frame_views_epoch = 0;
 
-/** Opens the window on foreign frame `mfn`, which GNTTABOP_map_grant_ref has just mapped by `gref`. */
-export function page_map_foreign(page: shared_page, mfn: number, gref: number): void {
+function make_frame_view(mfn: number): frame_view {
   if (control[CONTROL_ALIAS_EPOCH] !== frame_views_epoch) {
     frame_views = [];
     frame_views_epoch = control[CONTROL_ALIAS_EPOCH];
   }
   while (frame_views.length <= mfn) frame_views.push(undefined);
-  let view = frame_views[mfn];
-  if (view === undefined) {
-    const words = hal.frame(mfn);
-    view = { words, bytes: new Uint8Array(words.buffer, words.byteOffset, PAGE_SIZE) };
-    frame_views[mfn] = view;
-  }
+  const words = hal.frame(mfn);
+  const view = { words, bytes: new Uint8Array(words.buffer, words.byteOffset, PAGE_SIZE) };
+  frame_views[mfn] = view;
+  return view;
+}
+
+/** Opens the window on foreign frame `mfn`, which GNTTABOP_map_grant_ref has just mapped by `gref`. */
+export function page_map_foreign(page: shared_page, mfn: number, gref: number): void {
+  const known = control[CONTROL_ALIAS_EPOCH] === frame_views_epoch && mfn < frame_views.length;
+  const view = (known ? frame_views[mfn] : undefined) ?? make_frame_view(mfn);
   page.mfn = mfn;
   page.gref = gref;
   page.words = view.words;
@@ -199,8 +202,7 @@ export function page_map_foreign(page: shared_page, mfn: number, gref: number): 
 export function page_unmap_foreign(page: shared_page): void {
   page.words = null;
   page.bytes = null;
-  if (__DEBUG__ && record_unmaps) page.unmapped_by = new Error().stack ?? null;
-  else page.unmapped_by = "(not recorded: boot with page_owner=on)";
+  page.unmapped_by = __DEBUG__ && record_unmaps ? new Error().stack ?? null : "(not recorded: boot with page_owner=on)";
 }
 
 let record_unmaps = false;

@@ -104,8 +104,9 @@ function* submit_deferred(): Sleeps<void> {
 
 /** Hands a checked bio to its queue. False: nothing (more) of it was taken, since that would have to wait. */
 function submit_one(bio: bio): boolean {
-  const q = bio.bi_bdev.bd_queue;
-  const disk = bio.bi_bdev.bd_disk;
+  const bdev = bio.bi_bdev;
+  const q = bdev.bd_queue;
+  const disk = bdev.bd_disk;
   if (q.dying || (disk.state & (1 << GD_DEAD)) !== 0) {
     bio_io_error(bio);
     return true;
@@ -166,25 +167,41 @@ function is_aligned(q: request_queue, bio: bio): boolean {
  */
 function check_bio(bio: bio): boolean {
   const bdev = bio.bi_bdev;
-  const opf = bio.bi_opf;
-  if ((opf & REQ_NOWAIT) !== 0 && (bdev.bd_queue.limits.features & BLK_FEAT_NOWAIT) === 0) {
-    return refuse(bio, BLK_STS_NOTSUPP);
-  }
-  if ((opf & 1) !== 0) warn_read_only(bio);
-  const sectors = bio.bi_iter.bi_size / SECTOR_SIZE;
-  const sector = bio.bi_iter.bi_sector;
-  if (sectors !== 0 && (sector < 0 || sector > bdev.bd_nr_sectors - sectors) && beyond_end(bio, sectors)) {
+  const iter = bio.bi_iter;
+  // Half of the checks are for what a plain read never is: one test for all of them.
+  const plain = (bio.bi_opf & NOT_PLAIN) === 0;
+  if (!plain && !check_first(bio)) return false;
+  const sectors = iter.bi_size / SECTOR_SIZE;
+  const sector = iter.bi_sector;
+  if ((sector > bdev.bd_nr_sectors - sectors || sector < 0) && sectors !== 0 && beyond_end(bio, sectors)) {
     return refuse(bio, BLK_STS_IOERR);
   }
   if (bdev.bd_partno !== 0 && (bio.bi_flags & BIO_REMAPPED) === 0) {
-    bio.bi_iter.bi_sector += bdev.bd_start_sect;
+    iter.bi_sector += bdev.bd_start_sect;
     bio.bi_flags |= BIO_REMAPPED;
   }
-  if ((opf & (REQ_PREFLUSH | REQ_FUA)) !== 0 && !check_flush(bio)) return false;
-  const op = opf & REQ_OP_MASK;
-  if (op > REQ_OP_WRITE && !check_op(bio, op)) return false;
+  if (!plain && !check_last(bio)) return false;
   bio.bi_flags |= BIO_CHECKED;
   return true;
+}
+
+/** What a plain read has none of: any other operation, and the flags that are looked at. */
+const NOT_PLAIN = REQ_OP_MASK | REQ_NOWAIT | REQ_PREFLUSH | REQ_FUA;
+
+/** The checks that come before that of the place. False: the bio has been ended. */
+function check_first(bio: bio): boolean {
+  if ((bio.bi_opf & REQ_NOWAIT) !== 0 && (bio.bi_bdev.bd_queue.limits.features & BLK_FEAT_NOWAIT) === 0) {
+    return refuse(bio, BLK_STS_NOTSUPP);
+  }
+  if ((bio.bi_opf & 1) !== 0) warn_read_only(bio);
+  return true;
+}
+
+/** The checks that come after that of the place. False: the bio has been ended. */
+function check_last(bio: bio): boolean {
+  if ((bio.bi_opf & (REQ_PREFLUSH | REQ_FUA)) !== 0 && !check_flush(bio)) return false;
+  const op = bio.bi_opf & REQ_OP_MASK;
+  return op <= REQ_OP_WRITE || check_op(bio, op);
 }
 
 /** A write to a read-only device is told once and goes on: refusing it is the business of whoever opens. Linux: bio_check_ro. */

@@ -168,11 +168,11 @@ function last_vec(bio: bio): bio_vec {
 
 /** Joins a bio to a request's end or beginning if it may. `segments` are the bio's. Linux: blk_attempt_bio_merge. */
 export function blk_attempt_bio_merge(rq: request, bio: bio, segments: number): boolean {
+  // Where they lie comes first: most bios have no neighbour, and all other checks are for nothing then.
+  const is_behind = rq.__sector + blk_rq_sectors(rq) === bio.bi_iter.bi_sector;
+  if (!is_behind && bio_end_sector(bio) !== rq.__sector) return false;
   if (!merge_ok(rq, bio)) return false;
-  const sector = bio.bi_iter.bi_sector;
-  if (rq.__sector + blk_rq_sectors(rq) === sector) return back_merge(rq, bio, segments);
-  if (bio_end_sector(bio) === rq.__sector) return front_merge(rq, bio, segments);
-  return false;
+  return is_behind ? back_merge(rq, bio, segments) : front_merge(rq, bio, segments);
 }
 
 function back_merge(rq: request, bio: bio, segments: number): boolean {
@@ -216,6 +216,19 @@ const walk = new req_iterator();
  * share an entry as far as max_segment_size and the segment boundary allow. Returns the number of entries. Linux: blk_rq_map_sg.
  */
 export function blk_rq_map_sg(rq: request, sglist: scatterlist[]): number {
+  const bio = rq.bio;
+  if (bio !== null && bio.bi_vcnt === 1 && bio === rq.biotail) {
+    const vec = bio.bi_io_vec[0];
+    // One whole vector inside one page: every queue takes that as one entry, without the walk.
+    if (vec.bv_len === rq.__data_len && vec.bv_offset + vec.bv_len <= 4096) {
+      const sg = sglist[0];
+      sg.page = vec.bv_page;
+      sg.offset = vec.bv_offset;
+      sg.length = vec.bv_len;
+      sg.end = true;
+      return 1;
+    }
+  }
   const lim = rq.q.limits;
   let count = 0;
   rq_for_each_segment(rq, walk);

@@ -189,6 +189,7 @@ function free_req(ring: xen_blkif_ring, req: pending_req): void {
 
 /** Makes room for `nseg` segments in a request. False when out of memory; the request is as good as before then. */
 export function pending_req_reserve(req: pending_req, nseg: number): boolean {
+  if (nseg <= req.segments.length && req.gnttab_unmap_data.length > 0) return true;
   while (req.gnttab_unmap_data.length * GNTTAB_UNMAP_BATCH_MAX < nseg || req.gnttab_unmap_data.length === 0) {
     const unmap_ops = gnttab_alloc_unmap_batch();
     if (unmap_ops === null) return false;
@@ -480,9 +481,10 @@ function set_segment(
 ): boolean {
   if (last_sect >= XEN_PAGE_SIZE >> 9 || last_sect < first_sect) return false;
   const nsec = last_sect - first_sect + 1;
+  const seg = pending_req.seg[n];
   pending_req.segments[n].gref = gref;
-  pending_req.seg[n].nsec = nsec;
-  pending_req.seg[n].offset = first_sect << 9;
+  seg.nsec = nsec;
+  seg.offset = first_sect << 9;
   pending_req.nr_sects += nsec;
   return true;
 }
@@ -864,10 +866,12 @@ function submit_request(ring: xen_blkif_ring, pending_req: pending_req): number 
   if (opf === REQ_OP_READ) ring.st_rd_sect += pending_req.nr_sects;
   else ring.st_wr_sect += pending_req.nr_sects;
 
-  blk_start_plug(ring.plug);
+  // A plug around a single bio would gather nothing.
+  const plugged = nbio > 1;
+  if (plugged) blk_start_plug(ring.plug);
   let i = 0;
   while (i < nbio && submit_bio_nowait(biolist[i])) i++;
-  blk_finish_plug(ring.plug);
+  if (plugged) blk_finish_plug(ring.plug);
   // All taken: the request may be somebody else's by now.
   if (i === nbio) return 0;
   pending_req.nbio = nbio;

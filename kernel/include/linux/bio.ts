@@ -121,6 +121,7 @@ export function bio_data_dir(bio: bio): number {
 export function bio_has_data(bio: bio): boolean {
   if (bio.bi_iter.bi_size === 0) return false;
   const op = bio.bi_opf & REQ_OP_MASK;
+  if (op <= REQ_OP_WRITE) return true;
   return op !== REQ_OP_DISCARD && op !== REQ_OP_SECURE_ERASE && op !== REQ_OP_WRITE_ZEROES;
 }
 
@@ -147,7 +148,6 @@ export class req_iterator {
   idx = 0;
   done = 0;
   left = 0;
-  next_sector: sector_t = 0;
   /** Whether the walk goes on with `bi_next`. */
   chain = false;
 }
@@ -160,11 +160,14 @@ export function bio_for_each_segment(bio: bio, iter: req_iterator): void {
 
 /** Starts the walk of one bio of a possibly longer list. */
 export function bio_iter_begin(bio: bio, iter: req_iterator): void {
+  const from = bio.bi_iter;
   iter.bio = bio;
-  iter.idx = bio.bi_iter.bi_idx;
-  iter.done = bio.bi_iter.bi_bvec_done;
-  iter.left = bio_has_data(bio) ? bio.bi_iter.bi_size : 0;
-  iter.next_sector = bio.bi_iter.bi_sector;
+  iter.idx = from.bi_idx;
+  iter.done = from.bi_bvec_done;
+  iter.left = bio_has_data(bio) ? from.bi_size : 0;
+  iter.bi_sector = from.bi_sector;
+  // The first step adds the length of the segment before it.
+  iter.bvec.bv_len = 0;
 }
 
 /** Steps to the next segment. False at the end. */
@@ -175,22 +178,36 @@ export function bio_next_segment(iter: req_iterator): boolean {
     bio_iter_begin(next, iter);
   }
   const vec = (iter.bio as bio).bi_io_vec[iter.idx];
+  const bvec = iter.bvec;
   const from = vec.bv_offset + iter.done;
-  const offset = from & 4095;
-  let length = vec.bv_len - iter.done;
-  if (length > 4096 - offset) length = 4096 - offset;
-  if (length > iter.left) length = iter.left;
-  iter.bvec.bv_page = from < 4096 ? vec.bv_page : pfn_to_page(vec.bv_page.pfn + (from >>> 12));
-  iter.bvec.bv_offset = offset;
-  iter.bvec.bv_len = length;
-  iter.bi_sector = iter.next_sector;
-  iter.next_sector += length >>> SECTOR_SHIFT;
-  iter.left -= length;
-  iter.done += length;
-  if (iter.done === vec.bv_len) {
+  const rest = vec.bv_len - iter.done;
+  iter.bi_sector += bvec.bv_len >>> SECTOR_SHIFT;
+  // Most vectors are one segment.
+  if (from + rest <= 4096 && rest <= iter.left) {
+    bvec.bv_page = vec.bv_page;
+    bvec.bv_offset = from;
+    bvec.bv_len = rest;
+    iter.left -= rest;
     iter.idx++;
     iter.done = 0;
+    return true;
   }
+  return bio_next_part(iter, vec, from, rest);
+}
+
+/** A step to a segment that is only a part of its vector. */
+function bio_next_part(iter: req_iterator, vec: bio_vec, from: number, rest: number): boolean {
+  const bvec = iter.bvec;
+  const offset = from & 4095;
+  const length = Math.min(rest, 4096 - offset, iter.left);
+  bvec.bv_page = from < 4096 ? vec.bv_page : pfn_to_page(vec.bv_page.pfn + (from >>> 12));
+  bvec.bv_offset = offset;
+  bvec.bv_len = length;
+  iter.left -= length;
+  if (length === rest) {
+    iter.idx++;
+    iter.done = 0;
+  } else iter.done += length;
   return true;
 }
 
