@@ -71,6 +71,15 @@ it("the whole life: attaching, hotplugged in InitWait, connected, detaching, gon
   expect(attachments.find(1, 51712)).toBeUndefined();
 });
 
+it("is connected when both ends are, whichever comes first", () => {
+  const attachment = attach();
+  set("back", 2);
+  set("front", 4);
+  expect(attachment.phase).toBe("hotplugged");
+  set("back", 4);
+  expect(attachment.phase).toBe("connected");
+});
+
 it("the ladder: each state once, in order, with its end", () => {
   const attachment = attach();
   set("back", 2);
