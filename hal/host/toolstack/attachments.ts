@@ -54,7 +54,7 @@ const CLOSED = 6;
 
 /** Virtual time that dom0's host-disk driver gets to make a device of a new disk before the hotplug script names it, ns. */
 const HOTPLUG_DELAY_NS = 2_000_000;
-/** How often the script looks whether it is time, ns. */
+/** The queued event that runs the script. */
 const EVENT_HOTPLUG = "toolstack-hotplug";
 
 /** Finds out what block device a path names in a domain; null when there is none. Calls `done` when it knows, perhaps at once. */
@@ -77,7 +77,8 @@ export class Attachments {
     const diskIndex = disk === null ? -1 : this.hypervisor.addDisk(disk);
     const attachment: Attachment = { vbd, diskIndex, source, spec, phase: "attaching", problem: null, ladder: [] };
     this.list.push(attachment);
-    createVbd(this.store, vbd, spec, source);
+    // As it was written, like libxl: a guest that sees where the host keeps its files would not be the same on every machine.
+    createVbd(this.store, vbd, spec, spec.target || spec.backing);
     const token = String(this.list.length - 1);
     this.store.watch(`${frontPath(vbd)}/state`, `${token} front`);
     this.store.watch(`${backPath(vbd)}/state`, `${token} back`);
