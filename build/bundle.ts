@@ -13,6 +13,7 @@ import { minify } from "terser";
 import ts from "typescript";
 import { type Flavour, bundlePath, mapPath } from "../hal/host/image/format";
 import { BuildError } from "./build-error";
+import { widenScopes } from "./function-scope";
 import { inlineCalls } from "./inline";
 import { type LinkMode, type LinkerPlugin, declaredSymbols, linker } from "./linker";
 import { type Unit, compareText } from "./sources";
@@ -131,6 +132,12 @@ function inline(): Plugin {
   return { name: "xenolith-inline", renderChunk: (code) => inlineCalls(code) };
 }
 
+/**
+ * What terser must leave alone: shorter text that takes QuickJS more instructions (`a && b()` for an if statement, `!0` for true, `null === x`
+ * where `x === null` is one instruction).
+ */
+const PLAIN = { sequences: false, conditionals: false, if_return: false, lhs_constants: false, booleans: false };
+
 /** The release flavour: constants folded, dead checks removed; all names kept. */
 function shrink(): Plugin {
   return {
@@ -139,12 +146,12 @@ function shrink(): Plugin {
       const result = await minify(code, {
         ecma: 2020,
         // Without `reduce_funcs: false` a function with one caller becomes a closure made at every call.
-        compress: { expression: true, keep_fnames: true, keep_classnames: true, reduce_funcs: false },
+        compress: { expression: true, keep_fnames: true, keep_classnames: true, reduce_funcs: false, ...PLAIN },
         mangle: false,
         sourceMap: { asObject: true },
         format: { comments: false },
       });
-      return { code: result.code as string, map: result.map as unknown as string };
+      return { code: widenScopes(result.code as string), map: result.map as unknown as string };
     },
   };
 }
