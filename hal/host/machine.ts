@@ -129,7 +129,7 @@ export class Machine {
       consoled: this.consoled,
       store: this.xenstore,
     });
-    this.programs = new Programs(this.xenstore, (domid) => this.builder.consoleOf(domid));
+    this.programs = new Programs(this.xenstore, (domid) => this.drainConsole(domid));
     this.attachments = new Attachments(
       this.hypervisor,
       this.xenstore,
@@ -385,6 +385,12 @@ export class Machine {
         this.options.onLog?.({ domain: name, at, text: this.translator.translate(text) });
       },
     });
+  }
+
+  /** All that a domain wrote, up to what is still in the ring: a program's status may be seen before the console's event was handled. */
+  private drainConsole(domid: number): string {
+    this.builder.addConsole(domid, this.consoled.service(domid));
+    return this.builder.consoleOf(domid);
   }
 
   /** One message to or from xenstored: request, transaction, length and checksum. */

@@ -31,10 +31,10 @@ import { loadTarget } from "./target";
 
 interface BootFlags {
   readonly image?: string;
-  readonly disk: string[];
-  readonly exec: string[];
+  readonly disk: readonly string[];
+  readonly exec: readonly string[];
   readonly domain?: string;
-  readonly append: string[];
+  readonly append: readonly string[];
   readonly engine: EngineName;
   readonly flavour: Flavour;
   readonly seed?: number;
@@ -44,6 +44,10 @@ interface BootFlags {
   readonly bootchart?: true;
   readonly quiet?: true;
 }
+
+/** As commander gives them: a list that nobody began is not there. */
+type Lists = "disk" | "exec" | "append";
+type GivenFlags = Omit<BootFlags, Lists> & Partial<Pick<BootFlags, Lists>>;
 
 /** A boot that is under way. */
 interface Boot {
@@ -61,7 +65,8 @@ const SPARED_BLOCKS = 256;
 /** Lines of a dead domain's log that are shown to whom the log was not shown. */
 const LAST_LINES = 24;
 
-function collect(value: string, all: string[]): string[] {
+/** An option that may be given several times. */
+function collect(value: string, all: readonly string[] = []): string[] {
   return [...all, value];
 }
 
@@ -80,10 +85,10 @@ export function addBoot(program: Command, io: CommandIo): void {
     .description("boot a machine and run the verified workload, or programs")
     .argument("[target]", "machine file (.json) or image (.img); default: the built-in machine")
     .option("--image <file>", "image to boot; default: the one that the package was built with")
-    .option("--disk <spec>", "disk of the guest in xl's syntax, instead of its own (repeatable)", collect, [])
-    .option("--exec <command>", "guest program to run instead of the workload (repeatable)", collect, [])
+    .option("--disk <spec>", "disk of the guest in xl's syntax, instead of its own (repeatable)", collect)
+    .option("--exec <command>", "guest program to run instead of the workload (repeatable)", collect)
     .option("--domain <name>", "domain that --disk, --exec and the workload mean; default: the last one")
-    .option("--append <name=words>", "kernel command line to add, such as domU=loglevel=7 (repeatable)", collect, [])
+    .option("--append <name=words>", "kernel command line to add, such as domU=loglevel=7 (repeatable)", collect)
     .addOption(new Option("--engine <name>", "how guests run").choices(ENGINE_NAMES).default("quickjs"))
     .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
     .option("--seed <number>", "what everything random comes from; default: the machine's", wholeNumber(0, 0xffffffff))
@@ -92,7 +97,9 @@ export function addBoot(program: Command, io: CommandIo): void {
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")
     .option("-q, --quiet", "do not print the boot log")
-    .action((target: string | undefined, flags: BootFlags) => boot(target, flags, io));
+    .action((target: string | undefined, flags: GivenFlags) =>
+      boot(target, { ...flags, disk: flags.disk ?? [], exec: flags.exec ?? [], append: flags.append ?? [] }, io),
+    );
 }
 
 async function boot(target: string | undefined, flags: BootFlags, io: CommandIo): Promise<void> {
