@@ -108,6 +108,7 @@ const CASES: Readonly<Record<string, string>> = {
   "the object of an assignment": `function main(log, a) { const o = { n: { v: 0 } }; o.n.v = find([a], a); o.n = wrap(o.n.v); return o; }`,
   generators: `function* inner(n) { const r = yield n; return add(r, n); } function* main(log, a) { BUG_ON((yield a) === 9); const at = find([yield "x", 2], a); return [at, scale(yield* inner(square(a))), first(yield 1, yield 2)]; }`,
   "short circuits": `function main(log, a, b) { return (a > 1 && square(note(log, b))) || (scale(b) > 3 ? step(a) : step(bump(log))); }`,
+  "variables of blocks": `function main(log, a) { const out = []; for (let i = 0; i < 3; i++) { let n; if (i === a) n = i; out.push(n); const c = () => i; out.push(c); } { let n; out.push(n); } for (const i of [1]) { const n = i; out.push(n); } let x = 1; { let x = 2; out.push(x); } { const state = 9; out.push(state); } out.push(x, state); return out.map((v) => (typeof v === "function" ? v() : v)); }`,
   "loads before and after a call": `function main(log, a) { const o = { n: a }; function raise(p) { p.n++; return p.n; } return [o.n + raise(o), raise(o) + o.n, minus(o.n, raise(o))]; }`,
 };
 
