@@ -54,10 +54,9 @@ export function bio_alloc(bdev: block_device, nr_vecs: number, opf: blk_opf_t, _
 }
 EXPORT_SYMBOL(bio_alloc);
 
-/** Back to what `take` expects: everything but the device, the operation and the reference. */
+/** Back to what `take` expects: everything but the link, the device, the operation and the reference. */
 function wipe(bio: bio): void {
   const iter = bio.bi_iter;
-  bio.bi_next = null;
   bio.bi_flags = 0;
   bio.bi_status = 0;
   bio.__bi_remaining = 1;
@@ -73,6 +72,7 @@ function wipe(bio: bio): void {
 
 export function bio_reset(bio: bio, bdev: block_device, opf: blk_opf_t): void {
   wipe(bio);
+  bio.bi_next = null;
   bio.bi_bdev = bdev;
   bio.bi_opf = opf;
 }

@@ -212,6 +212,12 @@ export class RawQuickJS {
     return this.word(argv + 8 * index) | 0;
   }
 
+  /** The heap as words, to read several arguments at once: argument i is word `(argv >>> 2) + 2 * i`. Stale as soon as the memory grows. */
+  argumentWords(): Uint32Array {
+    if (this.words.buffer !== this.module.HEAPU8.buffer) this.words = new Uint32Array(this.module.HEAPU8.buffer);
+    return this.words;
+  }
+
   /** Argument `index` as a string. */
   argumentString(raw: RawContext, argv: Pointer, index: number): string {
     const text = this.ffi.QTS_GetString(raw.pointer, argv + 8 * index);

@@ -243,16 +243,11 @@ class QuickJSDomain implements GuestDomain {
   }
 
   private hypercall(argv: Pointer): Pointer {
-    const { raw } = this.engine;
     this.engine.refresh();
-    const op = raw.argumentInt(argv, 0);
+    const words = this.engine.raw.argumentWords();
+    const at = argv >>> 2;
     const block = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS;
-    const result = this.spec.hypercall(
-      op,
-      raw.argumentInt(argv, 1),
-      raw.argumentInt(argv, 2),
-      raw.argumentInt(argv, 3),
-    );
+    const result = this.spec.hypercall(words[at] | 0, words[at + 2] | 0, words[at + 4] | 0, words[at + 6] | 0);
     this.engine.memory.i32[block + CONTROL_RETURN] = result;
     return 0;
   }
