@@ -2,8 +2,7 @@
  * Inlines small functions into their callers, in a bundle of JavaScript: QuickJS, the engine that counts, never does, and a call costs it as much
  * as twenty loads.
  *
- *   bundle ──parse──► functions, callees first ──► each: expressions in place (substitute), blocks before statements (hoist)
- *          ──► its local variables as cheap as QuickJS has them (scopes) ──► bundle
+ *   bundle ──parse──► functions, callees first ──► each: expressions in place (substitute), blocks before statements (hoist) ──► bundle
  *
  * What can be told apart by running it stays as it is: the order of effects and of loads that depend on them, and how often each argument is
  * evaluated. Only stacks get shorter; the lines in them still name the inlined function's own source, through the source map.
@@ -13,7 +12,6 @@ import { Caller, Surroundings } from "./inline/caller";
 import { type Candidate, candidateOf, isInlinable, neverReturns } from "./inline/candidates";
 import { Hoister, Labels } from "./inline/hoist";
 import { assignments, forEachName } from "./inline/names";
-import { localsToVars } from "./inline/scopes";
 import { expand } from "./inline/substitute";
 
 /** Nodes of a function that is called in several places. */
@@ -36,7 +34,7 @@ export function inlineCalls(code: string): { code: string; map: string } {
       sourceMap: true,
       target: ts.ScriptTarget.ESNext,
     },
-    transformers: { before: [(context) => (file) => new Inliner(file, context).run(), localsToVars] },
+    transformers: { before: [(context) => (file) => new Inliner(file, context).run()] },
   });
   return { code: outputText.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"), map: sourceMapText as string };
 }
