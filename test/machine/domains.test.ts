@@ -34,6 +34,8 @@ onEveryEngine("destroy", ({ boot, expectChange }) => {
     for (const path of ["/local/domain/1", "/local/domain/0/backend/vbd/1/51712", "/libxl/1/device/vbd/51712"]) {
       expect(machine.xenstore.exists(path), path).toBe(false);
     }
+    const watched = machine.xenstored.state.watches.map(({ path }) => path);
+    expect(watched.filter((path) => /domain\/1\/|vbd\/1\//.test(path))).toEqual([]);
     expect(machine.run("dom0", "rmmod xen-blkback")).toEqual({ status: 0, output: "" });
     expect(() => machine.run("domU", "lsblk")).toThrow(UserError);
     expectChange(machine);
