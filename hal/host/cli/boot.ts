@@ -113,7 +113,7 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   checkCommandLines(wanted, append, image);
   if (flags.exec.length > 0) checkPrograms(flags.exec, image);
   else checkWorkload(wanted, guest);
-  if (isBuiltIn && flags.disk.length === 0) makeDisks(config, io);
+  const made = isBuiltIn && flags.disk.length === 0 ? makeDisks(config) : [];
   const machine = await Machine.create({
     image,
     config: wanted,
@@ -124,6 +124,7 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
     onLog: (line) => takeLine(run, line),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
   });
+  for (const file of made) io.stderr.write(`made ${file} (16 MiB)\n`);
   try {
     runMachine(machine, run);
   } catch (error) {
@@ -182,11 +183,10 @@ function printDocument(machine: Machine, { flags, io, chart }: Boot, work: Work)
   io.stdout.write(`${JSON.stringify(document, null, 2)}\n`);
 }
 
-/** Makes the files that the built-in machine names and nobody has made yet. */
-function makeDisks(config: MachineConfig, io: CommandIo): void {
-  for (const { target } of config.domains.flatMap(({ disks }) => disks.map(parseDiskSpec))) {
-    if (target !== "" && makeDefaultDisk(target)) io.stderr.write(`made ${target} (16 MiB)\n`);
-  }
+/** Makes the files that the built-in machine names and nobody has made yet; returns which. */
+function makeDisks(config: MachineConfig): string[] {
+  const targets = config.domains.flatMap(({ disks }) => disks.map((disk) => parseDiskSpec(disk).target));
+  return targets.filter((target) => target !== "" && makeDefaultDisk(target));
 }
 
 function withDisks(config: MachineConfig, guest: string, disks: readonly string[]): MachineConfig {
