@@ -70,7 +70,7 @@ export interface RunResult {
 
 /** Virtual limits of the calls that wait, ns. */
 const BOOT_NS_MAX = 300e9;
-const RUN_NS_MAX = 24 * 3600e9;
+const RUN_NS_MAX = 3600e9;
 const DETACH_NS_MAX = 60e9;
 /** Frames beside the domains' RAM: control pages, and room for a few more domains' bookkeeping. */
 const SPARE_FRAMES = 64;

@@ -174,6 +174,20 @@ export class RawQuickJS {
     return { context, runtime, pointer: inner.ctx.value };
   }
 
+  /** Bytes that the context's values take: a walk over its whole heap. Infinity when there is no memory left to tell. */
+  memoryUsed(raw: RawContext): number {
+    try {
+      const usage = raw.runtime.computeMemoryUsage();
+      const used = raw.context.getProp(usage, "memory_used_size");
+      const bytes = raw.context.getNumber(used);
+      used.dispose();
+      usage.dispose();
+      return bytes;
+    } catch {
+      return Infinity;
+    }
+  }
+
   /** Calls `check` now and then while the runtime executes (about every 10,000 branches; exactly repeatable); true ends the execution. */
   onInterrupt(raw: RawContext, check: () => boolean): void {
     const runtime = (raw.runtime as unknown as { rt: { value: Pointer } }).rt.value;

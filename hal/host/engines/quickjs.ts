@@ -141,7 +141,7 @@ class QuickJSDomain implements GuestDomain {
   private enterFunction: Pointer = 0;
   private dropFunction: Pointer = 0;
   private fuel = 0;
-  /** Bytes by which the engine's memory grew while this domain ran; the only measure of its heap that counts what it really took. */
+  /** Bytes by which the engine's memory grew while this domain ran: a cheap upper bound of its heap. */
   private growth = 0;
   private ownFault: unknown = null;
   private disposed = false;
@@ -300,6 +300,9 @@ class QuickJSDomain implements GuestDomain {
 
   private hasExhaustedHeap(): boolean {
     this.growth += this.engine.takeGrowth();
+    if (this.growth <= this.spec.limits.heap) return false;
+    // The memory grows in large steps, whose cause is not only this domain: now it pays to count.
+    this.growth = this.engine.raw.memoryUsed(this.context);
     return this.growth > this.spec.limits.heap;
   }
 

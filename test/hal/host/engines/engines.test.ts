@@ -169,6 +169,24 @@ describe("engine quickjs contains", () => {
     expect(changed.every((word) => word < 1024)).toBe(true);
   });
 
+  it("a heap within its limit, although the engine's memory grows in larger steps", async () => {
+    const engine = await createQuickJSEngine(64, 256 << 20);
+    engines.push(engine);
+    const limits = { heap: 6 << 20, stack: 128 << 10, fuel: 2000 };
+    const kernel = `const kept = []; exports.boot = () => {}; exports.enter = () => {
+      for (let i = 0; i < 40; i++) kept.push(new Uint32Array(25600)); for (let i = 0; i < 100000; i++); };`;
+    for (let domid = 1; domid <= 3; domid++) {
+      const domain = engine.createDomain(spec(domid, kernel, { limits }));
+      domain.start();
+      domain.enter();
+      const more = () => {
+        for (let i = 0; i < 40; i++) domain.enter();
+      };
+      expect(death(more).kind).toBe("oom");
+      domain.dispose();
+    }
+  });
+
   it("a condemned domain that catches everything", async () => {
     const engine = await make("quickjs");
     let dying = false;
