@@ -143,6 +143,8 @@ class QuickJSDomain implements GuestDomain {
   private fuel = 0;
   /** Bytes by which the engine's memory grew while this domain ran: a cheap upper bound of its heap. */
   private growth = 0;
+  /** The heap was found too large, which condemns the domain: unwinding frees much of it again. */
+  private exhausted = false;
   private ownFault: unknown = null;
   private disposed = false;
 
@@ -300,10 +302,11 @@ class QuickJSDomain implements GuestDomain {
 
   private hasExhaustedHeap(): boolean {
     this.growth += this.engine.takeGrowth();
-    if (this.growth <= this.spec.limits.heap) return false;
+    if (this.exhausted || this.growth <= this.spec.limits.heap) return this.exhausted;
     // The memory grows in large steps, whose cause is not only this domain: now it pays to count.
     this.growth = this.engine.raw.memoryUsed(this.context);
-    return this.growth > this.spec.limits.heap;
+    this.exhausted = this.growth > this.spec.limits.heap;
+    return this.exhausted;
   }
 
   private death(description: string): GuestDeath {
