@@ -5,6 +5,7 @@
  * the boot log is data too, unless --exec or --json ask for something else.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
+import { prepareQuickJS } from "../engines/quickjs-raw";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
 import {
   EXIT_FAILED,
@@ -104,6 +105,7 @@ export function addBoot(program: Command, io: CommandIo): void {
 
 async function boot(target: string | undefined, flags: BootFlags, io: CommandIo): Promise<void> {
   const chart = new Bootchart();
+  if (flags.engine === "quickjs") prepareQuickJS();
   const { image, config, isBuiltIn } = loadTarget(target, flags.image);
   chart.mark("image read");
   const guest = flags.domain ?? config.domains[config.domains.length - 1].name;

@@ -84,6 +84,11 @@ function compileOnce(): Promise<WebAssembly.Module> {
   return compiledModule;
 }
 
+/** Starts compiling the engine's code, so that it is done, or under way, when the first machine wants it. A failure shows there. */
+export function prepareQuickJS(): void {
+  compileOnce().catch(() => undefined);
+}
+
 /** One context's raw handles. */
 export interface RawContext {
   readonly context: QuickJSContext;
