@@ -164,6 +164,24 @@ export const tryCatch: Check = {
   },
 };
 
+/** yield in the head of for-of: QuickJS compiles it to code that it then refuses ("stack underflow"). */
+export const yieldInForOf: Check = {
+  name: "yield-in-for-of",
+  *run(project) {
+    yield* apply(project, "yield-in-for-of", isGuest, (node) =>
+      ts.isForOfStatement(node) && holdsYield(node.expression)
+        ? "QuickJS cannot run a yield in the head of for-of: put its result into a const first"
+        : null,
+    );
+  },
+};
+
+function holdsYield(node: ts.Node): boolean {
+  if (ts.isYieldExpression(node)) return true;
+  if (ts.isFunctionLike(node)) return false;
+  return ts.forEachChild(node, holdsYield) ?? false;
+}
+
 /** instanceof on a class of a header: every bundle has its own copy of the class. */
 export const headerInstanceof: Check = {
   name: "header-instanceof",

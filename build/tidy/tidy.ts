@@ -1,5 +1,14 @@
 /** The source checks: what the design's rules say that neither the compiler nor the linter can see. */
-import { asyncCode, exactMath, guestGlobals, headerInstanceof, locale, pageViews, tryCatch } from "./bans";
+import {
+  asyncCode,
+  exactMath,
+  guestGlobals,
+  headerInstanceof,
+  locale,
+  pageViews,
+  tryCatch,
+  yieldInForOf,
+} from "./bans";
 import { hostNames, moduleState } from "./host";
 import { barrels, bundleContents, defaultExports, headerNames, importCycles, importDirections } from "./imports";
 import type { Check, Finding, Project } from "./project";
@@ -35,6 +44,7 @@ export const CHECKS: readonly Check[] = [
   statelessHeaders,
   topLevel,
   tryCatch,
+  yieldInForOf,
   wireOffsets,
 ];
 

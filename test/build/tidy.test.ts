@@ -393,6 +393,18 @@ const FIXTURES: readonly Fixture[] = [
     good: { "hal/host/a.ts": "try { f(); } finally { f(); }\nfunction f() {}" },
   },
   {
+    check: "yield-in-for-of",
+    bad: {
+      "drivers/xen/a.ts":
+        "declare function names(): Generator<void, string[], void>;\nexport function* f() {\n  for (const name of (yield* names()).slice(1)) void name;\n}",
+    },
+    found: ["drivers/xen/a.ts:3: QuickJS cannot run a yield in the head of for-of: put its result into a const first"],
+    good: {
+      "drivers/xen/a.ts":
+        "declare function names(): Generator<void, string[], void>;\nexport function* f() {\n  const all = yield* names();\n  for (const name of all) yield;\n}",
+    },
+  },
+  {
     check: "wire-offsets",
     bad: {
       "drivers/block/x.ts":
