@@ -74,7 +74,7 @@ const RUN_NS_MAX = 3600e9;
 const DETACH_NS_MAX = 60e9;
 /** Frames beside the domains' RAM: control pages, and room for a few more domains' bookkeeping. */
 const SPARE_FRAMES = 64;
-/** RAM that domains created later may take, when the caller does not say. */
+/** Tokens of the toolstack's watches; those of disks are `INDEX front` and `INDEX back`. */
 const EXEC_TOKEN = "exec";
 const READY_TOKEN = "ready";
 
@@ -251,7 +251,7 @@ export class Machine {
     this.hypervisor.runTo(end);
   }
 
-  /** Runs until `done`; false if nothing is left to run or `limitNs` have passed before. */
+  /** Runs while `pending` says so; false if nothing is left to run or `limitNs` have passed before it said no. */
   runWhile(pending: () => boolean, limitNs: number): boolean {
     const deadline = this.now + limitNs;
     while (pending()) {
