@@ -9,11 +9,8 @@
  */
 import { vbd_identify } from "../abi/io/vbd";
 import type { HostDisk } from "./disks/disk";
-import { createQuickJSEngine } from "./engines/quickjs";
 import type { Engine, EngineName } from "./engines/engine";
-import { createV8Engine } from "./engines/v8";
-import { errorEngine, errorMachineFile, errorNoDomain, errorNoProgram } from "./errors";
-import { type CostTable, costTable } from "./hypervisor/costs";
+import { errorNoDomain, errorNoProgram } from "./errors";
 import { Hypervisor } from "./hypervisor/hypervisor";
 import type { Ledger } from "./hypervisor/ledger";
 import type { DomainState, InputRecord } from "./hypervisor/state";
@@ -24,6 +21,8 @@ import { type Attachment, Attachments } from "./toolstack/attachments";
 import { type Counters, countersOf } from "./toolstack/counters";
 import { DomainBuilder, type MachineDomain } from "./toolstack/domains";
 import { Disks } from "./toolstack/disks";
+import { Hindrances } from "./toolstack/hindrances";
+import { costsOf, createEngine } from "./toolstack/machine-parts";
 import { type Execution, Programs, execPath, readyPath } from "./toolstack/programs";
 import type { DomainConfig, MachineConfig } from "./toolstack/machine-file";
 import { StackTranslator } from "./toolstack/stack-trace";
@@ -72,8 +71,6 @@ export interface RunResult {
 const BOOT_NS_MAX = 300e9;
 const RUN_NS_MAX = 3600e9;
 const DETACH_NS_MAX = 60e9;
-/** Frames beside the domains' RAM: control pages, and room for a few more domains' bookkeeping. */
-const SPARE_FRAMES = 64;
 /** Tokens of the toolstack's watches; those of disks are `INDEX front` and `INDEX back`. */
 const EXEC_TOKEN = "exec";
 const READY_TOKEN = "ready";
@@ -95,6 +92,7 @@ export class Machine {
   private readonly programs: Programs;
   private readonly disks: Disks;
   private readonly translator: StackTranslator;
+  private readonly hindrances: Hindrances;
   private disposed = false;
 
   private constructor(private readonly options: MachineOptions, private readonly engine: Engine) {
@@ -137,13 +135,13 @@ export class Machine {
       [],
     );
     this.disks = new Disks(this.attachments, options.folder ?? process.cwd());
+    this.hindrances = new Hindrances(this.hypervisor, this.builder, this.attachments, this.translator);
     this.connectServices();
   }
 
   /** Makes a machine with the domains and disks of its configuration; nothing has run yet. Throws UserError. */
   static async create(options: MachineOptions): Promise<Machine> {
-    const frames = options.config.domains.reduce((sum, { memoryBytes }) => sum + memoryBytes / 4096 + 1, SPARE_FRAMES);
-    const machine = new Machine(options, await createEngine(options, frames));
+    const machine = new Machine(options, await createEngine(options.engine ?? "quickjs", options.config));
     for (const domain of options.config.domains) machine.createDomain(domain);
     return machine;
   }
@@ -212,10 +210,10 @@ export class Machine {
   /** Runs until every domain takes programs and every disk is connected. */
   boot(): void {
     this.runUntil(
-      () => this.builder.list().every(({ readyAt }) => readyAt !== null) && this.pendingDisks().length === 0,
+      () => this.hindrances.isBooted(),
       BOOT_NS_MAX,
-      () => this.deathReport(this.builder.list().map(({ domid }) => domid)),
-      () => `the machine does not finish booting: ${this.bootProblems().join("; ")}`,
+      () => this.hindrances.death(),
+      () => `the machine does not finish booting: ${this.hindrances.bootProblems()}`,
     );
   }
 
@@ -238,7 +236,7 @@ export class Machine {
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
-      () => this.deathReport([domain.domid]),
+      () => this.hindrances.death([domain.domid]),
       () => `"${command}" in ${name} does not end: nothing is left that could run`,
     );
     return { status: execution.status as number, output: execution.output };
@@ -288,7 +286,7 @@ export class Machine {
     this.runUntil(
       () => attachment.phase === "gone",
       DETACH_NS_MAX,
-      () => this.deathReport([attachment.vbd.backDomid]),
+      () => this.hindrances.death([attachment.vbd.backDomid]),
       () => `${vdev} of ${name} is still in use`,
     );
     this.disks.close(attachment.diskIndex);
@@ -297,10 +295,10 @@ export class Machine {
   /** Runs until every disk that is being attached is connected. */
   waitForDisks(): void {
     this.runUntil(
-      () => this.pendingDisks().length === 0,
+      () => this.hindrances.pendingDisks().length === 0,
       BOOT_NS_MAX,
-      () => this.deathReport(this.builder.list().map(({ domid }) => domid)),
-      () => `disks do not connect: ${this.bootProblems().join("; ")}`,
+      () => this.hindrances.death(),
+      () => `disks do not connect: ${this.hindrances.bootProblems()}`,
     );
   }
 
@@ -427,53 +425,7 @@ export class Machine {
     }
   }
 
-  /** What the first of the domains died of, or null while all live. */
-  private deathReport(domids: readonly number[]): string | null {
-    for (const domid of domids) {
-      const domain = this.hypervisor.state.domains[domid];
-      if (domain === undefined || domain.state === "running") continue;
-      const reason = domain.report === null ? "shut down" : this.translator.translate(domain.report);
-      return `domain ${domain.name} is gone: ${reason}`;
-    }
-    return null;
-  }
-
-  private pendingDisks(): Attachment[] {
-    return this.attachments.list.filter(({ phase }) => phase === "attaching" || phase === "hotplugged");
-  }
-
-  private bootProblems(): string[] {
-    const domains = this.builder.list().filter(({ readyAt }) => readyAt === null);
-    const disks = this.pendingDisks();
-    return [
-      ...domains.map(({ name }) => `${name} has not started its programs`),
-      ...disks.map(({ vbd, ladder, problem }) => {
-        const state = (end: string) => ladder.filter((step) => step.end === end).at(-1)?.state ?? 0;
-        if (problem !== null) return `${vbd.name} of domain ${vbd.frontDomid}: ${problem}`;
-        return `${vbd.name} of domain ${vbd.frontDomid} is in states front ${state("front")}, back ${state("back")}`;
-      }),
-    ];
-  }
-
   private record(kind: string, data: string): void {
     this.hypervisor.input(kind, data);
   }
-}
-
-/** The cost table of a configuration. Throws UserError. */
-function costsOf(config: MachineConfig): CostTable {
-  const { preset, ...changes } = config.costs;
-  try {
-    return costTable(preset, changes as Record<string, number>);
-  } catch (error) {
-    throw errorMachineFile("(configuration)", "costs", (error as Error).message);
-  }
-}
-
-async function createEngine(options: MachineOptions, frames: number): Promise<Engine> {
-  const name = options.engine ?? "quickjs";
-  if (name === "v8") return createV8Engine(frames);
-  if (name !== "quickjs") throw errorEngine(name);
-  const heaps = options.config.domains.reduce((sum, { heapBytes }) => sum + heapBytes, 0);
-  return createQuickJSEngine(frames, heaps);
 }
