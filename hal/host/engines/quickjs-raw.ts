@@ -70,6 +70,8 @@ const WASM_PAGE_SIZE = 65536;
 /** What the package's module asks for at the start, and the most that it can address. */
 const WASM_PAGES_INITIAL = 256;
 const WASM_PAGES_LIMIT = 32768;
+/** What a new instance has written to above its static data, bytes, with much room: its initialisers allocate next to nothing. */
+const WRITTEN_AT_START = 1 << 20;
 /** Words of a JSObject and of a JSArrayBuffer that the search for `free_func` looks at. */
 const SEARCH_WORDS = 16;
 
@@ -114,10 +116,14 @@ export class RawQuickJS {
   private layout: AliasLayout | null = null;
   private words: Uint32Array;
 
-  private constructor(private readonly wasm: QuickJSWASMModule) {
+  /** Where the pages are that the instance was made with. */
+  readonly pages: Pointer;
+
+  private constructor(private readonly wasm: QuickJSWASMModule, pageBytes: number) {
+    this.module = (wasm as unknown as { module: EmscriptenModule }).module;
+    this.pages = this.takePages(pageBytes);
     const probe = wasm.newContext();
-    const inner = probe as unknown as { module: EmscriptenModule; ffi: ForeignFunctions };
-    this.module = inner.module;
+    const inner = probe as unknown as { ffi: ForeignFunctions };
     this.ffi = inner.ffi;
     this.words = new Uint32Array(this.module.HEAPU8.buffer);
     this.undefinedValue = this.ffi.QTS_GetUndefined();
@@ -126,14 +132,15 @@ export class RawQuickJS {
   }
 
   /**
-   * A fresh instance of the engine whose memory never grows beyond `bytesMax`; the compiled code is shared. Throws when the self-test fails.
+   * A fresh instance of the engine whose memory never grows beyond `bytesMax`; the compiled code is shared. At `pages` it holds `pageBytes`
+   * bytes at a page boundary, zeroed, for its own life. Throws when the self-test fails, and RangeError when the memory cannot grow that far.
    */
-  static async create(bytesMax: number): Promise<RawQuickJS> {
+  static async create(bytesMax: number, pageBytes = 0): Promise<RawQuickJS> {
     const wasmModule = await compileOnce();
     const pages = Math.min(WASM_PAGES_LIMIT, Math.max(WASM_PAGES_INITIAL, Math.ceil(bytesMax / WASM_PAGE_SIZE)));
     const wasmMemory = new WebAssembly.Memory({ initial: WASM_PAGES_INITIAL, maximum: pages });
     const variant = newVariant(baseVariant, { wasmModule, wasmMemory });
-    const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(variant));
+    const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(variant), pageBytes);
     raw.selfTest();
     return raw;
   }
@@ -141,17 +148,6 @@ export class RawQuickJS {
   /** The whole memory as bytes; a new array after growth. */
   heap(): Uint8Array {
     return this.module.HEAPU8;
-  }
-
-  /** `size` bytes at a page boundary, zeroed, for the life of the instance. Throws RangeError when the memory cannot grow that far. */
-  allocatePages(size: number): Pointer {
-    const used = this.module.HEAPU8.length;
-    const pointer = this.module._malloc(size + 4096);
-    if (pointer === 0) throw new RangeError(`the engine's memory cannot hold ${size} more bytes`);
-    const start = Math.ceil(pointer / 4096) * 4096;
-    // What the memory has just grown by is zero already.
-    this.module.HEAPU8.fill(0, start, Math.min(start + size, used));
-    return start;
   }
 
   /** A new runtime with one context: no Date, no Promise jobs of its own, limits as given (bytes). */
@@ -308,6 +304,18 @@ export class RawQuickJS {
     this.ffi.QTS_FreeValuePointer(raw.pointer, value);
   }
 
+  /**
+   * `size` bytes at a page boundary, zeroed. Taken before anything runs in the instance: its memory is zero then, but for the beginning, and
+   * what nobody touches takes no memory of the host.
+   */
+  private takePages(size: number): Pointer {
+    const pointer = this.module._malloc(size + 4096);
+    if (pointer === 0) throw new RangeError(`the engine's memory cannot hold ${size} more bytes`);
+    const start = Math.ceil(pointer / 4096) * 4096;
+    this.module.HEAPU8.fill(0, start, start + Math.min(size, WRITTEN_AT_START));
+    return start;
+  }
+
   private copyString(text: string): Pointer {
     const size = this.module.lengthBytesUTF8(text) + 1;
     const pointer = this.module._malloc(size);
@@ -347,7 +355,7 @@ export class RawQuickJS {
   /** Verifies every private point that the engine relies on; throws an error that names the one that fails. */
   private selfTest(): void {
     const raw = this.newContext({ heap: 8 << 20, stack: 128 << 10 });
-    const region = this.allocatePages(8192);
+    const region = Math.ceil(this.module._malloc(12288) / 4096) * 4096;
     this.layout = this.findAliasLayout(raw, region);
     this.testAlias(raw, region);
     this.testHostCall(raw);

@@ -93,9 +93,9 @@ const ENGINE_BYTES = 16 << 20;
  * Throws RangeError when the memory is not to be had.
  */
 export async function createQuickJSEngine(frameCount: number, heapsBytes = HEAPS_BYTES_DEFAULT): Promise<Engine> {
-  const raw = await RawQuickJS.create(ENGINE_BYTES + heapsBytes + frameCount * FRAME_SIZE);
-  const base = raw.allocatePages(frameCount * FRAME_SIZE);
-  return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, base, frameCount));
+  const pageBytes = frameCount * FRAME_SIZE;
+  const raw = await RawQuickJS.create(ENGINE_BYTES + heapsBytes + pageBytes, pageBytes);
+  return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, raw.pages, frameCount));
 }
 
 class QuickJSEngine implements Engine {

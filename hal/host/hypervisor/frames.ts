@@ -4,7 +4,8 @@
  *   free ──allocate──► domain or Xen ──owner dies, nothing holds it──► free
  *                          └── owner dies, foreign mappings left ──► orphan ──last unpin──► free
  *
- * A frame is zeroed when it is handed out again, never while somebody still has it mapped.
+ * A frame is zeroed when it is handed out again, never while somebody still has it mapped. The first time it is zero already, and is not
+ * touched: what no domain uses takes no memory of the host.
  */
 import { CONTROL_ALIAS_EPOCH } from "../../abi/control";
 import type { Context } from "./context";
@@ -61,8 +62,12 @@ export function allocateFrames(context: Context, owner: number, count: number): 
   for (const domain of domains) if (domain !== undefined) dropAliases(context, domain, first, count);
   frames.owner.fill(owner, first, first + count);
   frames.freeCount -= count;
-  const offset = frameOffset(context, first);
-  context.memory.u8.fill(0, offset, offset + count * FRAME_SIZE);
+  for (let frame = first; frame < first + count; frame++) {
+    if (frames.used[frame] === 0) continue;
+    const offset = frameOffset(context, frame);
+    context.memory.u8.fill(0, offset, offset + FRAME_SIZE);
+  }
+  frames.used.fill(1, first, first + count);
   return first;
 }
 

@@ -5,8 +5,8 @@ const LIMITS = { heap: 16 << 20, stack: 128 << 10 };
 
 describe("quickjs-raw", () => {
   it("aliases memory without a copy, and collecting 400 contexts of 16 aliases leaves the bytes and the heap alone", async () => {
-    const raw = await RawQuickJS.create(64 << 20);
-    const region = raw.allocatePages(65536);
+    const raw = await RawQuickJS.create(64 << 20, 65536);
+    const region = raw.pages;
     const before = raw.heap().length;
     raw.heap()[region + 5] = 77;
     for (let i = 0; i < 400; i++) {
@@ -22,6 +22,14 @@ describe("quickjs-raw", () => {
     }
     expect(raw.heap()[region + 6]).toBe(78);
     expect(raw.heap().length).toBe(before);
+  });
+
+  it("the pages of a new instance are zero, those beyond what it began with too", async () => {
+    const size = 40 << 20;
+    const raw = await RawQuickJS.create(64 << 20, size);
+    expect(raw.pages % 4096).toBe(0);
+    const pages = Buffer.from(raw.heap().buffer, raw.pages, size);
+    expect(pages.equals(Buffer.alloc(size))).toBe(true);
   });
 
   it("takeException: names what was thrown and where", async () => {

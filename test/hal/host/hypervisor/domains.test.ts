@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 import { EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_send } from "../../../../hal/abi/event_channel";
 import { GNTMAP_host_map, GNTST_bad_domain, GNTST_okay, GTF_permit_access } from "../../../../hal/abi/grant_table";
 import { CONTROL_ALIAS_EPOCH, CONTROL_COSTS, CONTROL_VCPU_COUNT, COST_IRQ_ENTRY } from "../../../../hal/abi/control";
@@ -160,6 +160,19 @@ describe("destroying", () => {
     expect(machine.guests.get(2)!.dropped).toEqual([[firstFrame + 50]]);
     expect(epoch()).toBe(before + 1);
     expect(machine.cpu(4).read32(50 * FRAME_SIZE)).toBe(0);
+  });
+
+  it("fresh frames are not touched, used ones are zeroed one by one", () => {
+    const fill = vi.spyOn(machine.memory.u8, "fill");
+    machine.add(3);
+    expect(fill).not.toHaveBeenCalled();
+    const { firstFrame, pageCount } = machine.hv.domain(3);
+    machine.memory.u8[frameOffset(machine.hv.context, firstFrame + 9)] = 7;
+    machine.hv.destroyDomain(3);
+    machine.add(4);
+    expect(machine.hv.domain(4).firstFrame).toBe(firstFrame);
+    expect(fill).toHaveBeenCalledTimes(pageCount + 1);
+    expect(machine.cpu(4).read32(9 * FRAME_SIZE)).toBe(0);
   });
 
   it("XSA-343, XSA-380: thousands of ports and mappings go in one pass, the peers are clean", () => {
