@@ -3,7 +3,8 @@
  *
  *   import { Machine, defaultImagePath, readImage } from "xenolith";
  */
-export { Machine, type LogLine, type MachineOptions, type RunResult } from "./machine";
+export { Machine } from "./machine";
+export type { LogLine, MachineOptions, RunResult } from "./machine-options";
 export { MachineError, type MachineErrorKind } from "./machine-error";
 export { UserError } from "./errors";
 export { type Image, readImage } from "./image/image";

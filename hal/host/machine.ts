@@ -9,71 +9,28 @@
  */
 import { vbd_identify } from "../abi/io/vbd";
 import type { HostDisk } from "./disks/disk";
-import type { Engine, EngineName } from "./engines/engine";
+import type { EngineName } from "./engines/engine";
 import { errorNoDomain, errorNoProgram } from "./errors";
-import { Hypervisor } from "./hypervisor/hypervisor";
+import type { Hypervisor } from "./hypervisor/hypervisor";
 import type { Ledger } from "./hypervisor/ledger";
 import type { DomainState, InputRecord } from "./hypervisor/state";
-import type { Image } from "./image/image";
-import { type Flavour } from "./image/format";
+import type { Flavour } from "./image/format";
 import { MachineError } from "./machine-error";
-import { type Attachment, Attachments } from "./toolstack/attachments";
+import type { LogLine, MachineOptions, RunResult } from "./machine-options";
+import { Machinery } from "./machinery";
+import type { Attachment } from "./toolstack/attachments";
 import { type Counters, countersOf } from "./toolstack/counters";
-import { DomainBuilder, type MachineDomain } from "./toolstack/domains";
-import { Disks } from "./toolstack/disks";
-import { Hindrances } from "./toolstack/hindrances";
-import { costsOf, createEngine } from "./toolstack/machine-parts";
-import { type Execution, Programs, execPath, readyPath } from "./toolstack/programs";
-import type { DomainConfig, MachineConfig } from "./toolstack/machine-file";
-import { StackTranslator } from "./toolstack/stack-trace";
-import { XenConsoled } from "./console/console";
+import type { MachineDomain } from "./toolstack/domains";
+import type { DomainConfig } from "./toolstack/machine-file";
+import { createEngine } from "./toolstack/machine-parts";
+import type { Execution } from "./toolstack/programs";
 import type { HostConnection } from "./xenstored/host-connection";
-import { XenStored } from "./xenstored/xenstored";
-
-/** What a machine is made of. */
-export interface MachineOptions {
-  readonly image: Image;
-  readonly config: MachineConfig;
-  /** Default "quickjs". */
-  readonly engine?: EngineName;
-  /** Default "debug". */
-  readonly flavour?: Flavour;
-  /** Default: the machine file's. */
-  readonly seed?: number;
-  /** Words to append to the kernel command line, by domain name. */
-  readonly append?: Readonly<Record<string, string>>;
-  /** "keep" keeps every word of the trace for `trace()`; default "hash". */
-  readonly trace?: "hash" | "keep" | "off";
-  /** Called with every line of a kernel log, `at` in virtual ns. */
-  readonly onLog?: (line: LogLine) => void;
-  /** Called at each step of the boot, with its name: for bootcharts. */
-  readonly onPhase?: (name: string) => void;
-  /** Folder that relative disk files are in; default the working directory. */
-  readonly folder?: string;
-}
-
-/** One line of a domain's kernel log. */
-export interface LogLine {
-  readonly domain: string;
-  readonly at: number;
-  readonly text: string;
-}
-
-/** How a program ended. */
-export interface RunResult {
-  /** Exit status, 0 to 255. */
-  readonly status: number;
-  /** What it wrote to the console. */
-  readonly output: string;
-}
+import type { XenStored } from "./xenstored/xenstored";
 
 /** Virtual limits of the calls that wait, ns. */
 const BOOT_NS_MAX = 300e9;
 const RUN_NS_MAX = 3600e9;
 const DETACH_NS_MAX = 60e9;
-/** Tokens of the toolstack's watches; those of disks are `INDEX front` and `INDEX back`. */
-const EXEC_TOKEN = "exec";
-const READY_TOKEN = "ready";
 
 /** The cause of a wait's end that is not success, in words. */
 type Hindrance = () => string | null;
@@ -86,90 +43,48 @@ export class Machine {
   readonly xenstore: HostConnection;
   readonly hypervisor: Hypervisor;
   readonly xenstored: XenStored;
-  private readonly builder: DomainBuilder;
-  private readonly consoled: XenConsoled;
-  private readonly attachments: Attachments;
-  private readonly programs: Programs;
-  private readonly disks: Disks;
-  private readonly translator: StackTranslator;
-  private readonly hindrances: Hindrances;
   private disposed = false;
 
-  private constructor(private readonly options: MachineOptions, private readonly engine: Engine) {
-    this.engineName = engine.name;
-    this.flavour = options.flavour ?? "debug";
-    this.seed = options.seed ?? options.config.seed;
-    this.translator = new StackTranslator(options.image);
-    this.hypervisor = new Hypervisor({
-      memory: engine.memory,
-      seed: String(this.seed),
-      costs: costsOf(options.config),
-      quantumNs: options.config.quantumNs,
-      trace: options.trace ?? "hash",
-    });
-    const memory = () => engine.memory;
-    this.xenstored = new XenStored({
-      memory,
-      notify: (domid) => this.hypervisor.notifyStore(domid, this.hypervisor.now),
-      trace: (domid, type, ...words) => this.traceStore(domid, type, words),
-    });
-    this.xenstore = this.xenstored.connectHost();
-    this.consoled = new XenConsoled({
-      memory,
-      notify: (domid) => this.hypervisor.notifyConsole(domid, this.hypervisor.now),
-    });
-    this.builder = new DomainBuilder({
-      hypervisor: this.hypervisor,
-      engine,
-      image: options.image,
-      flavour: this.flavour,
-      xenstored: this.xenstored,
-      consoled: this.consoled,
-      store: this.xenstore,
-    });
-    this.programs = new Programs(this.xenstore, (domid) => this.drainConsole(domid));
-    this.attachments = new Attachments(
-      this.hypervisor,
-      this.xenstore,
-      (domid, device, done) => this.programs.statDevice(domid, device, done),
-      [],
-    );
-    this.disks = new Disks(this.attachments, options.folder ?? process.cwd());
-    this.hindrances = new Hindrances(this.hypervisor, this.builder, this.attachments, this.translator);
-    this.connectServices();
+  private constructor(private readonly parts: Machinery) {
+    this.engineName = parts.engine.name;
+    this.flavour = parts.flavour;
+    this.seed = parts.seed;
+    this.hypervisor = parts.hypervisor;
+    this.xenstored = parts.xenstored;
+    this.xenstore = parts.store;
   }
 
   /** Makes a machine with the domains and disks of its configuration; nothing has run yet. Throws UserError. */
   static async create(options: MachineOptions): Promise<Machine> {
-    const machine = new Machine(options, await createEngine(options.engine ?? "quickjs", options.config));
+    const engine = await createEngine(options.engine ?? "quickjs", options.config);
+    const machine = new Machine(new Machinery(options, engine));
     for (const domain of options.config.domains) machine.createDomain(domain);
     return machine;
   }
 
   /** SHA-256 that identifies the image. */
   get imageId(): string {
-    return this.options.image.id;
+    return this.parts.options.image.id;
   }
 
   // ---- domains
 
   /** Adds a domain with its disks; it starts with the next call that lets the machine run. The first one is dom0. */
   createDomain(config: DomainConfig): void {
-    const extra = this.options.append?.[config.name] ?? "";
-    const domain = this.builder.create({ ...config, cmdline: `${config.cmdline} ${extra}`.trim() });
-    this.xenstore.watch(readyPath(domain.domid), READY_TOKEN);
-    this.xenstore.watch(execPath(domain.domid), EXEC_TOKEN);
+    const extra = this.parts.options.append?.[config.name] ?? "";
+    const domain = this.parts.builder.create({ ...config, cmdline: `${config.cmdline} ${extra}`.trim() });
+    this.parts.watchDomain(domain.domid);
     for (const spec of config.disks) this.attachDisk(config.name, spec);
   }
 
   /** Names of the domains that exist, dom0 first. */
   domainNames(): string[] {
-    return this.builder.list().map(({ name }) => name);
+    return this.parts.builder.list().map(({ name }) => name);
   }
 
   /** What is known of a domain, by name. Throws UserError. */
   domain(name: string): MachineDomain & { readonly state: DomainState } {
-    const domain = this.builder.list().find((candidate) => candidate.name === name);
+    const domain = this.parts.builder.list().find((candidate) => candidate.name === name);
     if (domain === undefined) throw errorNoDomain(name, this.domainNames());
     return { ...domain, state: this.hypervisor.domain(domain.domid) };
   }
@@ -190,13 +105,12 @@ export class Machine {
     this.record("destroy", name);
     const { domid } = this.domain(name);
     this.hypervisor.destroyDomain(domid);
-    this.builder.remove(domid);
-    this.xenstore.unwatch(readyPath(domid), READY_TOKEN);
-    this.xenstore.unwatch(execPath(domid), EXEC_TOKEN);
-    for (const attachment of this.attachments.list) {
+    this.parts.builder.remove(domid);
+    this.parts.unwatchDomain(domid);
+    for (const attachment of this.parts.attachments.list) {
       if (attachment.phase === "gone") continue;
-      if (attachment.vbd.backDomid === domid) this.attachments.drop(attachment);
-      else if (attachment.vbd.frontDomid === domid) this.attachments.detach(attachment);
+      if (attachment.vbd.backDomid === domid) this.parts.attachments.drop(attachment);
+      else if (attachment.vbd.frontDomid === domid) this.parts.attachments.detach(attachment);
     }
   }
 
@@ -210,10 +124,10 @@ export class Machine {
   /** Runs until every domain takes programs and every disk is connected. */
   boot(): void {
     this.runUntil(
-      () => this.hindrances.isBooted(),
+      () => this.parts.hindrances.isBooted(),
       BOOT_NS_MAX,
-      () => this.hindrances.death(),
-      () => `the machine does not finish booting: ${this.hindrances.bootProblems()}`,
+      () => this.parts.hindrances.death(),
+      () => `the machine does not finish booting: ${this.parts.hindrances.bootProblems()}`,
     );
   }
 
@@ -221,10 +135,10 @@ export class Machine {
   start(name: string, command: string): Execution {
     const { domid } = this.domain(name);
     const program = command.trim().split(/\s+/, 1)[0];
-    const known = this.options.image.list("programs");
+    const known = this.parts.options.image.list("programs");
     if (!known.includes(program)) throw errorNoProgram(program, known);
     this.record("run", `${name} ${command}`);
-    return this.programs.start(domid, command);
+    return this.parts.programs.start(domid, command);
   }
 
   /** Runs a program in a domain and waits for its end. Throws as `start`. */
@@ -236,7 +150,7 @@ export class Machine {
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
-      () => this.hindrances.death([domain.domid]),
+      () => this.parts.hindrances.death([domain.domid]),
       () => `"${command}" in ${name} does not end: nothing is left that could run`,
     );
     return { status: execution.status as number, output: execution.output };
@@ -261,8 +175,7 @@ export class Machine {
   /** One event, timer or slice; false when nothing will ever happen without input from outside. */
   step(): boolean {
     const ran = this.hypervisor.step();
-    const { connections } = this.xenstored.state;
-    if ((connections.get(this.xenstore.id)?.events.length ?? 0) > 0) this.takeStoreEvents();
+    this.parts.takeStoreEvents();
     return ran;
   }
 
@@ -275,41 +188,41 @@ export class Machine {
   attachDisk(name: string, spec: string, disk?: HostDisk): string {
     this.record("attach", `${name} ${spec}`);
     const { domid } = this.domain(name);
-    return this.disks.attach(domid, spec, disk, (backend) => this.domain(backend).domid);
+    return this.parts.disks.attach(domid, spec, disk, (backend) => this.domain(backend).domid);
   }
 
   /** Detaches a disk and waits until both drivers have let go. */
   detachDisk(name: string, vdev: string): void {
-    const attachment = this.disks.find(this.domain(name).domid, vdev);
+    const attachment = this.parts.disks.find(this.domain(name).domid, vdev);
     this.record("detach", `${name} ${vdev}`);
-    this.attachments.detach(attachment);
+    this.parts.attachments.detach(attachment);
     this.runUntil(
       () => attachment.phase === "gone",
       DETACH_NS_MAX,
-      () => this.hindrances.death([attachment.vbd.backDomid]),
+      () => this.parts.hindrances.death([attachment.vbd.backDomid]),
       () => `${vdev} of ${name} is still in use`,
     );
-    this.disks.close(attachment.diskIndex);
+    this.parts.disks.close(attachment.diskIndex);
   }
 
   /** Runs until every disk that is being attached is connected. */
   waitForDisks(): void {
     this.runUntil(
-      () => this.hindrances.pendingDisks().length === 0,
+      () => this.parts.hindrances.pendingDisks().length === 0,
       BOOT_NS_MAX,
-      () => this.hindrances.death(),
-      () => `disks do not connect: ${this.hindrances.bootProblems()}`,
+      () => this.parts.hindrances.death(),
+      () => `disks do not connect: ${this.parts.hindrances.bootProblems()}`,
     );
   }
 
   /** All disks that were ever attached, oldest first. */
   attachedDisks(): readonly Attachment[] {
-    return this.attachments.list;
+    return this.parts.attachments.list;
   }
 
   /** The host disk behind an attachment. Throws RangeError when it was taken away. */
   hostDisk(diskIndex: number): HostDisk {
-    return this.disks.hostDisk(diskIndex);
+    return this.parts.disks.hostDisk(diskIndex);
   }
 
   /** What the guest calls the device: xvda, whatever kind of number it was attached by. */
@@ -353,7 +266,7 @@ export class Machine {
   log(name: string): LogLine[] {
     const { domid } = this.domain(name);
     const { log } = this.hypervisor.domain(domid);
-    return log.map(({ at, text }) => ({ domain: name, at, text: this.translator.translate(text) }));
+    return log.map(({ at, text }) => ({ domain: name, at, text: this.parts.translator.translate(text) }));
   }
 
   /** All that the domain wrote to its console. */
@@ -365,56 +278,11 @@ export class Machine {
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    this.engine.dispose();
-    this.disks.closeAll();
+    this.parts.engine.dispose();
+    this.parts.disks.closeAll();
   }
 
   // ---- inside
-
-  private connectServices(): void {
-    this.hypervisor.setServices({
-      store: (domid) => void this.xenstored.service(domid),
-      console: (domid) => this.builder.addConsole(domid, this.consoled.service(domid)),
-      shutdown: () => this.xenstored.announceShutdown(),
-    });
-    this.hypervisor.setObserver({
-      logLine: (domid, at, text) => {
-        const name = this.builder.nameOf(domid);
-        this.options.onLog?.({ domain: name, at, text: this.translator.translate(text) });
-      },
-    });
-  }
-
-  /** All that a domain wrote, up to what is still in the ring: a program's status may be seen before the console's event was handled. */
-  private drainConsole(domid: number): string {
-    this.builder.addConsole(domid, this.consoled.service(domid));
-    return this.builder.consoleOf(domid);
-  }
-
-  /** One message to or from xenstored: request, transaction, length and checksum. */
-  private traceStore(domid: number, type: number, words: readonly number[]): void {
-    const [request, transaction, ...payload] = words;
-    const bytes = new Uint8Array(Uint32Array.from(payload).buffer);
-    this.hypervisor.trace.xenstore(domid, type, request, transaction, bytes);
-  }
-
-  private takeStoreEvents(): void {
-    for (const { path: changed, token } of this.xenstore.takeEvents()) {
-      if (token === READY_TOKEN) this.noteReady(changed);
-      else if (token === EXEC_TOKEN) this.programs.poll();
-      else this.noteState(token);
-    }
-  }
-
-  private noteReady(path: string): void {
-    const name = this.builder.noteReady(path, this.now);
-    if (name !== null) this.options.onPhase?.(`${name} takes programs`);
-  }
-
-  private noteState(token: string): void {
-    const step = this.attachments.onStateChange(token);
-    if (step !== null) this.options.onPhase?.(`${step.end} end in state ${step.state}`);
-  }
 
   private runUntil(done: () => boolean, limitNs: number, death: Hindrance, problem: () => string): void {
     const deadline = this.now + limitNs;

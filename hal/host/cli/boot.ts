@@ -17,8 +17,9 @@ import {
 } from "../errors";
 import { FLAVOURS, type Flavour } from "../image/format";
 import type { Image } from "../image/image";
-import { type LogLine, Machine } from "../machine";
+import { Machine } from "../machine";
 import { MachineError } from "../machine-error";
+import type { LogLine } from "../machine-options";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
 import { checkWorkloadDisk, runDiskWorkload } from "../toolstack/disk-workload";

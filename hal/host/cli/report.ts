@@ -1,5 +1,6 @@
 /** What `boot` prints for people. */
-import type { LogLine, Machine } from "../machine";
+import type { Machine } from "../machine";
+import type { LogLine } from "../machine-options";
 import type { Attachment } from "../toolstack/attachments";
 import type { WorkloadResult } from "../toolstack/workload";
 import type { Colours } from "./io";

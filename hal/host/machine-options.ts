@@ -1,0 +1,42 @@
+/** What one makes a machine of, and what its calls hand back. */
+import type { EngineName } from "./engines/engine";
+import type { Flavour } from "./image/format";
+import type { Image } from "./image/image";
+import type { MachineConfig } from "./toolstack/machine-file";
+
+/** What a machine is made of. */
+export interface MachineOptions {
+  readonly image: Image;
+  readonly config: MachineConfig;
+  /** Default "quickjs". */
+  readonly engine?: EngineName;
+  /** Default "debug". */
+  readonly flavour?: Flavour;
+  /** Default: the machine file's. */
+  readonly seed?: number;
+  /** Words to append to the kernel command line, by domain name. */
+  readonly append?: Readonly<Record<string, string>>;
+  /** "keep" keeps every word of the trace for `trace()`; default "hash". */
+  readonly trace?: "hash" | "keep" | "off";
+  /** Called with every line of a kernel log, `at` in virtual ns. */
+  readonly onLog?: (line: LogLine) => void;
+  /** Called at each step of the boot, with its name: for bootcharts. */
+  readonly onPhase?: (name: string) => void;
+  /** Folder that relative disk files are in; default the working directory. */
+  readonly folder?: string;
+}
+
+/** One line of a domain's kernel log. */
+export interface LogLine {
+  readonly domain: string;
+  readonly at: number;
+  readonly text: string;
+}
+
+/** How a program ended. */
+export interface RunResult {
+  /** Exit status, 0 to 255. */
+  readonly status: number;
+  /** What it wrote to the console. */
+  readonly output: string;
+}

@@ -1,0 +1,143 @@
+/**
+ * What lies behind a machine's public face: the hypervisor, the host's daemons and the toolstack, wired to one another and to an engine.
+ *
+ *   guest rings a port ─► hypervisor ─► xenstored, console daemon ─► watch events ─► domains ready, programs ended, disks connected
+ */
+import { XenConsoled } from "./console/console";
+import type { Engine } from "./engines/engine";
+import { Hypervisor } from "./hypervisor/hypervisor";
+import type { Flavour } from "./image/format";
+import type { MachineOptions } from "./machine-options";
+import { Attachments } from "./toolstack/attachments";
+import { Disks } from "./toolstack/disks";
+import { DomainBuilder } from "./toolstack/domains";
+import { Hindrances } from "./toolstack/hindrances";
+import { costsOf } from "./toolstack/machine-parts";
+import { Programs, execPath, readyPath } from "./toolstack/programs";
+import { StackTranslator } from "./toolstack/stack-trace";
+import type { HostConnection } from "./xenstored/host-connection";
+import { XenStored } from "./xenstored/xenstored";
+
+/** Tokens of the toolstack's watches; those of disks are `INDEX front` and `INDEX back`. */
+const EXEC_TOKEN = "exec";
+const READY_TOKEN = "ready";
+
+export class Machinery {
+  readonly seed: number;
+  readonly flavour: Flavour;
+  readonly hypervisor: Hypervisor;
+  readonly xenstored: XenStored;
+  /** The toolstack's own connection. */
+  readonly store: HostConnection;
+  readonly consoled: XenConsoled;
+  readonly builder: DomainBuilder;
+  readonly programs: Programs;
+  readonly attachments: Attachments;
+  readonly disks: Disks;
+  readonly translator: StackTranslator;
+  readonly hindrances: Hindrances;
+
+  /** Parts of a machine without domains. Throws UserError. */
+  constructor(readonly options: MachineOptions, readonly engine: Engine) {
+    this.flavour = options.flavour ?? "debug";
+    this.seed = options.seed ?? options.config.seed;
+    this.translator = new StackTranslator(options.image);
+    this.hypervisor = new Hypervisor({
+      memory: engine.memory,
+      seed: String(this.seed),
+      costs: costsOf(options.config),
+      quantumNs: options.config.quantumNs,
+      trace: options.trace ?? "hash",
+    });
+    const memory = () => engine.memory;
+    this.xenstored = new XenStored({
+      memory,
+      notify: (domid) => this.hypervisor.notifyStore(domid, this.hypervisor.now),
+      trace: (domid, type, ...words) => this.traceStore(domid, type, words),
+    });
+    this.store = this.xenstored.connectHost();
+    this.consoled = new XenConsoled({
+      memory,
+      notify: (domid) => this.hypervisor.notifyConsole(domid, this.hypervisor.now),
+    });
+    this.builder = new DomainBuilder({
+      hypervisor: this.hypervisor,
+      engine,
+      image: options.image,
+      flavour: this.flavour,
+      xenstored: this.xenstored,
+      consoled: this.consoled,
+      store: this.store,
+    });
+    this.programs = new Programs(this.store, (domid) => this.drainConsole(domid));
+    this.attachments = new Attachments(
+      this.hypervisor,
+      this.store,
+      (domid, device, done) => this.programs.statDevice(domid, device, done),
+      [],
+    );
+    this.disks = new Disks(this.attachments, options.folder ?? process.cwd());
+    this.hindrances = new Hindrances(this.hypervisor, this.builder, this.attachments, this.translator);
+    this.connectServices();
+  }
+
+  /** Watches what a new domain says of itself. */
+  watchDomain(domid: number): void {
+    this.store.watch(readyPath(domid), READY_TOKEN);
+    this.store.watch(execPath(domid), EXEC_TOKEN);
+  }
+
+  /** Ends the watches of a domain that is gone. */
+  unwatchDomain(domid: number): void {
+    this.store.unwatch(readyPath(domid), READY_TOKEN);
+    this.store.unwatch(execPath(domid), EXEC_TOKEN);
+  }
+
+  /** Hands on what the store has told the toolstack since the last call. */
+  takeStoreEvents(): void {
+    const { connections } = this.xenstored.state;
+    if ((connections.get(this.store.id)?.events.length ?? 0) === 0) return;
+    for (const { path, token } of this.store.takeEvents()) {
+      if (token === READY_TOKEN) this.noteReady(path);
+      else if (token === EXEC_TOKEN) this.programs.poll();
+      else this.noteState(token);
+    }
+  }
+
+  private connectServices(): void {
+    this.hypervisor.setServices({
+      store: (domid) => void this.xenstored.service(domid),
+      console: (domid) => this.builder.addConsole(domid, this.consoled.service(domid)),
+      shutdown: () => this.xenstored.announceShutdown(),
+    });
+    this.hypervisor.setObserver({
+      logLine: (domid, at, text) => {
+        const domain = this.builder.nameOf(domid);
+        this.options.onLog?.({ domain, at, text: this.translator.translate(text) });
+      },
+    });
+  }
+
+  /** All that a domain wrote, up to what is still in the ring: a program's status may be seen before the console's event was handled. */
+  private drainConsole(domid: number): string {
+    this.builder.addConsole(domid, this.consoled.service(domid));
+    return this.builder.consoleOf(domid);
+  }
+
+  /** One message to or from xenstored: request, transaction, length and checksum. */
+  private traceStore(domid: number, type: number, words: readonly number[]): void {
+    const [request, transaction, ...payload] = words;
+    const bytes = new Uint8Array(Uint32Array.from(payload).buffer);
+    this.hypervisor.trace.xenstore(domid, type, request, transaction, bytes);
+  }
+
+  private noteReady(path: string): void {
+    const name = this.builder.noteReady(path, this.hypervisor.now);
+    if (name !== null) this.options.onPhase?.(`${name} takes programs`);
+  }
+
+  private noteState(token: string): void {
+    const step = this.attachments.onStateChange(token);
+    if (step !== null) this.options.onPhase?.(`${step.end} end in state ${step.state}`);
+  }
+}
