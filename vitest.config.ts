@@ -1,12 +1,13 @@
 import * as path from "node:path";
 import { defineConfig } from "vitest/config";
 import { linker } from "./build/linker.ts";
+import { machineSchema } from "./build/schema.ts";
 import { SummaryReporter } from "./build/summary-reporter.ts";
 
 const root = import.meta.dirname;
 
 export default defineConfig({
-  plugins: [linker({ root, mode: "kernel", debug: true })],
+  plugins: [machineSchema(root), linker({ root, mode: "kernel", debug: true })],
   resolve: {
     alias: [
       { find: /^xenolith$/, replacement: path.join(root, "hal/host/index.ts") },

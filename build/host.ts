@@ -10,6 +10,7 @@ import * as path from "node:path";
 import { rollup } from "rollup";
 import { BuildError } from "./build-error";
 import { linker, sourceFiles } from "./linker";
+import { machineSchema } from "./schema";
 
 /** Where the package's names lead in the sources. `tsconfig.json` and `vitest.config.ts` say the same. */
 export const PACKAGE_NAMES: Readonly<Record<string, string>> = {
@@ -46,7 +47,7 @@ function entriesOf(root: string): Record<string, string> {
 export async function buildHost(root: string, folder: string): Promise<void> {
   const build = await rollup({
     input: entriesOf(root),
-    plugins: [packageNames(root), json(), linker({ root, mode: "kernel", debug: true })],
+    plugins: [packageNames(root), machineSchema(root), json(), linker({ root, mode: "kernel", debug: true })],
     external: (id) => isExternal(id),
     onLog: (level, log) => {
       if (level === "warn" && log.code !== "CIRCULAR_DEPENDENCY" && log.code !== "EMPTY_BUNDLE") {

@@ -25,6 +25,8 @@ interface Zone {
 }
 
 const HEADERS = "kernel/include/";
+/** Zones that import modules made by the build: the table of initcalls, the check of machine files. */
+const GENERATED_FOR = ["kernel", "hal/host"];
 const ENTRY_POINTS = ["hal/host/index.ts", "test/kit/index.ts", "build/index.ts"];
 
 /** The table of the design; the first zone that matches a file holds. */
@@ -152,10 +154,8 @@ function packageNames(project: Project): Packages {
 
 function packageProblem(zone: Zone, edge: Edge, packages: Packages): string | null {
   const { specifier } = edge;
-  if (zone.packages === "none") {
-    const generated = specifier.startsWith("virtual:") && zone.name === "kernel";
-    return generated ? null : `${zone.name} may not import the package ${specifier}`;
-  }
+  if (specifier.startsWith("virtual:") && GENERATED_FOR.includes(zone.name)) return null;
+  if (zone.packages === "none") return `${zone.name} may not import the package ${specifier}`;
   if (isBuiltin(specifier)) return specifier.startsWith("node:") ? null : `write node:${specifier}`;
   const name = specifier
     .split("/")

@@ -2,7 +2,7 @@
  * Every error that a user can cause, made by a factory here, sorted by name. Each names the value, says what would be right, and, where there is
  * one, the nearest valid value. `exitCode` is what the command line ends with.
  */
-import { closest, distance } from "fastest-levenshtein";
+import { loadLevenshtein } from "./on-demand";
 
 /** Exit codes of the command line (documented in the README). */
 export const EXIT_OK = 0;
@@ -30,6 +30,7 @@ export class UserError extends Error {
 /** ` (did you mean "x"?)` for the candidate nearest to `value`, or ` (known: a, b)` when none is near. */
 export function suggestion(value: string, candidates: readonly string[]): string {
   if (candidates.length === 0) return "";
+  const { closest, distance } = loadLevenshtein();
   const same = candidates.find((candidate) => candidate.toLowerCase() === value.toLowerCase());
   const near = same ?? closest(value, [...candidates]);
   const isNear = distance(value, near) <= 1 + Math.max(value.length, near.length) / 3;

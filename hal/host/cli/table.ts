@@ -1,5 +1,5 @@
 /** Tables for people: no colour codes of their own, no lines between rows, nothing at the end of a line. */
-import Table from "cli-table3";
+import { loadTables } from "../on-demand";
 
 /** A cell; numbers stand at the right. */
 export type Cell = string | number;
@@ -28,6 +28,7 @@ function aligned(cell: Cell): string | { content: string; hAlign: "right" } {
 
 /** Names and their values, in a frame. */
 export function framedTable(rows: readonly (readonly [string, Cell])[]): string {
+  const Table = loadTables();
   const table = new Table({ style: UNCOLOURED, chars: NO_INNER_LINES });
   for (const [name, value] of rows) table.push([name, aligned(value)]);
   return table.toString();
@@ -36,6 +37,7 @@ export function framedTable(rows: readonly (readonly [string, Cell])[]): string 
 /** Columns under their names, without a frame, as Linux's tools print lists. */
 export function listTable(head: readonly string[], rows: readonly (readonly Cell[])[]): string {
   const style = { ...UNCOLOURED, "padding-left": 0, "padding-right": 0 };
+  const Table = loadTables();
   const table = new Table({ head: [...head], style, chars: NO_LINES });
   for (const row of rows) table.push(row.map(aligned));
   return table

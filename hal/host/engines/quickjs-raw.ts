@@ -14,7 +14,7 @@ import {
   type QuickJSContext,
   type QuickJSRuntime,
   type QuickJSWASMModule,
-} from "quickjs-emscripten";
+} from "quickjs-emscripten-core";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 

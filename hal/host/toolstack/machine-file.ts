@@ -3,9 +3,9 @@
  *
  * A file is an allegation of its author: everything is checked here, and every complaint names the file, the key and what would be right.
  */
-import { Ajv, type ErrorObject } from "ajv";
+import { validate } from "virtual:machine-schema";
+import type { ErrorObject } from "ajv";
 import * as fs from "node:fs";
-import schema from "../../../images/machines/machine.schema.json";
 import { errorMachineFile, errorNoFile, suggestion } from "../errors";
 import { COST_PRESETS, COST_PRESET_DEFAULT } from "../hypervisor/costs";
 import { parseSize } from "./disk-spec";
@@ -65,9 +65,9 @@ export function parseMachineFile(text: string, file: string): MachineConfig {
   } catch (error) {
     throw errorMachineFile(file, "JSON", (error as Error).message);
   }
-  const validate = new Ajv({ useDefaults: true, verbose: true, strict: false }).compile<MachineFile>(schema);
   if (!validate(parsed)) throw complaint(file, (validate.errors as ErrorObject[])[0]);
-  const domains = parsed.domains.map((domain, index) => ({
+  const machine = parsed as MachineFile;
+  const domains = machine.domains.map((domain, index) => ({
     name: domain.name,
     memoryBytes: sizeOf(file, `domains[${index}].memory`, domain.memory, MEMORY_BYTES_MIN),
     vcpus: domain.vcpus,
@@ -77,8 +77,8 @@ export function parseMachineFile(text: string, file: string): MachineConfig {
     disks: domain.disks,
   }));
   checkNames(file, domains);
-  checkCosts(file, parsed.costs ?? {});
-  return { seed: parsed.seed, quantumNs: parsed.quantumNs, costs: parsed.costs ?? {}, domains };
+  checkCosts(file, machine.costs ?? {});
+  return { seed: machine.seed, quantumNs: machine.quantumNs, costs: machine.costs ?? {}, domains };
 }
 
 function complaint(file: string, error: ErrorObject): Error {

@@ -1,6 +1,7 @@
 /** Guest stack traces in terms of the sources: bundle positions become TypeScript files, lines and columns by the image's source maps. */
-import { TraceMap, originalPositionFor } from "@jridgewell/trace-mapping";
+import type { TraceMap } from "@jridgewell/trace-mapping";
 import type { Image } from "../image/image";
+import { loadTraceMapping } from "../on-demand";
 
 const POSITION = /((?:debug|release)\/(?:kernel|modules\/[\w-]+|programs\/[\w-]+)\.js):(\d+):(\d+)/g;
 
@@ -14,7 +15,7 @@ export class StackTranslator {
     return text.replace(POSITION, (whole, file: string, line: string, column: string) => {
       const map = this.mapOf(file);
       if (map === null) return whole;
-      const found = originalPositionFor(map, { line: Number(line), column: Number(column) - 1 });
+      const found = loadTraceMapping().originalPositionFor(map, { line: Number(line), column: Number(column) - 1 });
       if (found.source === null) return whole;
       return `${found.source.replace(/^(\.\.\/)+/, "")}:${found.line}:${found.column + 1}`;
     });
@@ -24,6 +25,7 @@ export class StackTranslator {
     let map = this.maps.get(file);
     if (map === undefined) {
       const text = this.image.sourceMap(file);
+      const { TraceMap } = loadTraceMapping();
       map = text === null ? null : new TraceMap(text);
       this.maps.set(file, map);
     }
