@@ -168,6 +168,13 @@ export function errorReadonlyWorkload(name: string): UserError {
   return usage("READONLY_WORKLOAD", `${name} is attached read-only; the workload writes: use access w, or --exec`);
 }
 
+export function errorSnapshotEngine(engine: string): UserError {
+  return usage(
+    "SNAPSHOT_ENGINE",
+    `engine "${engine}" takes no snapshots: its guests live in Node's own heap, which cannot be copied; use engine "quickjs"`,
+  );
+}
+
 export function errorTarget(file: string): UserError {
   return usage("TARGET", `${file}: is neither a machine file (JSON) nor an image (as \`xenolith build\` writes)`);
 }

@@ -5,7 +5,7 @@
  * the boot log is data too, unless --exec or --json ask for something else.
  */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { prepareQuickJS } from "../engines/quickjs-raw";
+import { prepareQuickJS } from "../engines/quickjs-module";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
 import {
   EXIT_FAILED,

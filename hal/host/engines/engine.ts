@@ -4,6 +4,7 @@
  */
 import type { GuestDomain } from "../hypervisor/guest-domain";
 import type { MachineMemory } from "../hypervisor/memory";
+import type { SavedMemory } from "./saved-memory";
 
 /** The engines by name. */
 export const ENGINE_NAMES = ["quickjs", "v8"] as const;
@@ -48,11 +49,36 @@ export interface DomainSpec {
   isDying(): boolean;
 }
 
+/** What a snapshot keeps of one domain in an engine: addresses in the memory, which mean the same in a copy of it. */
+export interface SavedGuest {
+  readonly domid: number;
+  readonly handles: Readonly<Record<string, number>>;
+}
+
+/** What a snapshot keeps of an engine; plain data. */
+export interface SavedEngine {
+  /** What identifies the engine's code: a copy of its memory means nothing to another one. */
+  readonly code: string;
+  /** Most bytes that its memory may have. */
+  readonly bytesMax: number;
+  /** Most bytes that its heaps have taken so far. */
+  readonly heapEndMax: number;
+  readonly memory: SavedMemory;
+  readonly guests: readonly SavedGuest[];
+}
+
 /** One machine's engine. */
 export interface Engine {
   readonly name: EngineName;
   readonly memory: MachineMemory;
   /** Prepares a domain; nothing of it runs before `start`. */
   createDomain(spec: DomainSpec): GuestDomain;
+  /** A copy of everything, between slices. Throws UserError in an engine that cannot be copied. */
+  save(): SavedEngine;
+  /**
+   * Goes on from a copy that this engine or another instance of it made. Domains made before are gone, without having been disposed of. Returns
+   * those of the copy, by domid; `specOf` describes them.
+   */
+  restore(saved: SavedEngine, specOf: (domid: number) => DomainSpec): Map<number, GuestDomain>;
   dispose(): void;
 }

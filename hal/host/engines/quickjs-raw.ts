@@ -8,15 +8,8 @@
  * A JSValue is 8 bytes, NaN-boxed: for an int32 the low word is the integer. A `JSValue*` is an address in the WASM heap.
  */
 import baseVariant from "@jitl/quickjs-wasmfile-release-sync";
-import {
-  newQuickJSWASMModuleFromVariant,
-  newVariant,
-  type QuickJSContext,
-  type QuickJSRuntime,
-  type QuickJSWASMModule,
-} from "quickjs-emscripten-core";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSWASMModule } from "quickjs-emscripten-core";
+import { compileQuickJS } from "./quickjs-module";
 
 /** An address in the WASM heap. */
 export type Pointer = number;
@@ -43,6 +36,15 @@ interface EmscriptenModule {
 }
 
 interface ForeignFunctions {
+  QTS_NewRuntime(): Pointer;
+  QTS_FreeRuntime(runtime: Pointer): void;
+  QTS_RuntimeSetMemoryLimit(runtime: Pointer, bytes: number): void;
+  QTS_RuntimeSetMaxStackSize(runtime: Pointer, bytes: number): void;
+  QTS_RuntimeComputeMemoryUsage(runtime: Pointer, context: Pointer): Pointer;
+  QTS_NewContext(runtime: Pointer, intrinsics: number): Pointer;
+  QTS_FreeContext(context: Pointer): void;
+  QTS_GetProp(context: Pointer, value: Pointer, name: Pointer): Pointer;
+  QTS_GetFloat64(context: Pointer, value: Pointer): number;
   QTS_NewArrayBuffer(context: Pointer, data: Pointer, length: number): Pointer;
   QTS_NewFunction(context: Pointer, name: string, length: number, isConstructor: boolean, id: number): Pointer;
   QTS_NewString(context: Pointer, text: Pointer): Pointer;
@@ -74,28 +76,34 @@ const WASM_PAGES_LIMIT = 32768;
 const WRITTEN_AT_START = 1 << 20;
 /** Words of a JSObject and of a JSArrayBuffer that the search for `free_func` looks at. */
 const SEARCH_WORDS = 16;
+/** Words at the bottom of the memory that hold the allocator's static data, and the block that makes it move. */
+const STATIC_WORDS = 1 << 16;
+const PROBE_BYTES = 256 << 10;
 
-// tidy: memo, of code that never changes
-let compiledModule: Promise<WebAssembly.Module> | null = null;
+/** Bits of the intrinsics that a guest gets: all of the language but Date (2), so that nothing tells it the host's time. */
+const INTRINSICS = {
+  baseObjects: 1,
+  eval: 4,
+  stringNormalize: 8,
+  regExp: 16,
+  regExpCompiler: 32,
+  json: 64,
+  proxy: 128,
+  mapSet: 256,
+  typedArrays: 512,
+  promise: 1024,
+  bigInt: 2048,
+};
+const GUEST_INTRINSICS = Object.values(INTRINSICS).reduce((sum, bit) => sum | bit, 0);
+/** All intrinsics: for the context that counts another one's memory. */
+const ALL_INTRINSICS = 0;
 
-/** The engine's WebAssembly code, compiled once per process: it is immutable and shared by all machines. */
-function compileOnce(): Promise<WebAssembly.Module> {
-  compiledModule ??= readFile(createRequire(import.meta.url).resolve("@jitl/quickjs-wasmfile-release-sync/wasm")).then(
-    (bytes) => WebAssembly.compile(bytes),
-  );
-  return compiledModule;
-}
-
-/** Starts compiling the engine's code, so that it is done, or under way, when the first machine wants it. A failure shows there. */
-export function prepareQuickJS(): void {
-  compileOnce().catch(() => undefined);
-}
-
-/** One context's raw handles. */
+/** One guest's handles: addresses, so that they mean the same in a copy of the memory. */
 export interface RawContext {
-  readonly context: QuickJSContext;
-  readonly runtime: QuickJSRuntime;
+  readonly runtime: Pointer;
   readonly pointer: Pointer;
+  /** A second context of the runtime, for counting its memory; 0 until that was needed. */
+  counter: Pointer;
 }
 
 /** Where the finaliser of an aliasing ArrayBuffer is found. */
@@ -114,31 +122,33 @@ export class RawQuickJS {
   private readonly functions: (HostFunction | undefined)[] = [];
   private readonly interrupts = new Map<Pointer, () => boolean>();
   private layout: AliasLayout | null = null;
+  /** Word that holds the end of the heap: what the allocator has taken of the memory so far. */
+  private breakWord = 0;
   private words: Uint32Array;
 
   /** Where the pages are that the instance was made with. */
   readonly pages: Pointer;
 
-  private constructor(private readonly wasm: QuickJSWASMModule, pageBytes: number) {
-    this.module = (wasm as unknown as { module: EmscriptenModule }).module;
-    this.pages = this.takePages(pageBytes);
-    const probe = wasm.newContext();
-    const inner = probe as unknown as { ffi: ForeignFunctions };
+  private constructor(wasm: QuickJSWASMModule, pageBytes: number) {
+    const inner = wasm as unknown as { module: EmscriptenModule; ffi: ForeignFunctions };
+    this.module = inner.module;
     this.ffi = inner.ffi;
+    this.pages = this.takePages(pageBytes);
     this.words = new Uint32Array(this.module.HEAPU8.buffer);
     this.undefinedValue = this.ffi.QTS_GetUndefined();
     this.installDispatcher();
-    probe.dispose();
   }
 
   /**
    * A fresh instance of the engine whose memory never grows beyond `bytesMax`; the compiled code is shared. At `pages` it holds `pageBytes`
-   * bytes at a page boundary, zeroed, for its own life. Throws when the self-test fails, and RangeError when the memory cannot grow that far.
+   * bytes at a page boundary, zeroed, for its own life. Its memory has `bytes` from the start, or the least that it needs. Throws when the
+   * self-test fails, and RangeError when the memory cannot grow that far.
    */
-  static async create(bytesMax: number, pageBytes = 0): Promise<RawQuickJS> {
-    const wasmModule = await compileOnce();
+  static async create(bytesMax: number, pageBytes = 0, bytes = 0): Promise<RawQuickJS> {
+    const wasmModule = await compileQuickJS();
     const pages = Math.min(WASM_PAGES_LIMIT, Math.max(WASM_PAGES_INITIAL, Math.ceil(bytesMax / WASM_PAGE_SIZE)));
-    const wasmMemory = new WebAssembly.Memory({ initial: WASM_PAGES_INITIAL, maximum: pages });
+    const initial = Math.max(WASM_PAGES_INITIAL, Math.ceil(bytes / WASM_PAGE_SIZE));
+    const wasmMemory = new WebAssembly.Memory({ initial, maximum: pages });
     const variant = newVariant(baseVariant, { wasmModule, wasmMemory });
     const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(variant), pageBytes);
     raw.selfTest();
@@ -152,65 +162,78 @@ export class RawQuickJS {
 
   /** A new runtime with one context: no Date, no Promise jobs of its own, limits as given (bytes). */
   newContext(limits: { heap: number; stack: number }): RawContext {
-    const runtime = this.wasm.newRuntime();
+    const runtime = this.ffi.QTS_NewRuntime();
     // The engine's own count sees a few bytes of each block whatever its size; a quarter stands for blocks of 32 bytes and more.
-    runtime.setMemoryLimit(limits.heap / 4);
-    runtime.setMaxStackSize(limits.stack);
-    const context = runtime.newContext({
-      intrinsics: {
-        BaseObjects: true,
-        Eval: true,
-        StringNormalize: true,
-        RegExp: true,
-        RegExpCompiler: true,
-        JSON: true,
-        Proxy: true,
-        MapSet: true,
-        TypedArrays: true,
-        Promise: true,
-        BigInt: true,
-      },
-    });
-    const inner = context as unknown as { ctx: { value: Pointer } };
-    return { context, runtime, pointer: inner.ctx.value };
+    this.ffi.QTS_RuntimeSetMemoryLimit(runtime, limits.heap / 4);
+    this.ffi.QTS_RuntimeSetMaxStackSize(runtime, limits.stack);
+    return { runtime, pointer: this.ffi.QTS_NewContext(runtime, GUEST_INTRINSICS), counter: 0 };
   }
 
   /** Bytes that the context's values take: a walk over its whole heap. Infinity when there is no memory left to tell. */
   memoryUsed(raw: RawContext): number {
     try {
-      const usage = raw.runtime.computeMemoryUsage();
-      const used = raw.context.getProp(usage, "memory_used_size");
-      const bytes = raw.context.getNumber(used);
-      used.dispose();
-      usage.dispose();
-      return bytes;
+      if (raw.counter === 0) raw.counter = this.ffi.QTS_NewContext(raw.runtime, ALL_INTRINSICS);
+      const usage = this.ffi.QTS_RuntimeComputeMemoryUsage(raw.runtime, raw.counter);
+      const name = this.newStringIn(raw.counter, "memory_used_size");
+      const used = this.ffi.QTS_GetProp(raw.counter, usage, name);
+      const bytes = this.ffi.QTS_GetFloat64(raw.counter, used);
+      for (const value of [usage, name, used]) this.ffi.QTS_FreeValuePointer(raw.counter, value);
+      return Number.isNaN(bytes) ? Infinity : bytes;
     } catch {
       return Infinity;
     }
   }
 
+  /** Makes the memory at least so long. For a memory that is overwritten next: what makes it grow is a block that nobody frees. */
+  growTo(bytes: number): void {
+    if (this.module.HEAPU8.length >= bytes) return;
+    if (this.module._malloc(bytes - this.heapEnd()) === 0)
+      throw new RangeError(`the engine's memory cannot hold ${bytes} bytes`);
+  }
+
+  /** End of the heap, bytes: what the allocator has taken so far. Nothing beyond it was ever used. */
+  heapEnd(): number {
+    return this.word(4 * this.breakWord);
+  }
+
   /** Calls `check` now and then while the runtime executes (about every 10,000 branches; exactly repeatable); true ends the execution. */
   onInterrupt(raw: RawContext, check: () => boolean): void {
-    const runtime = (raw.runtime as unknown as { rt: { value: Pointer } }).rt.value;
-    this.interrupts.set(runtime, check);
-    this.ffi.QTS_RuntimeEnableInterruptHandler(runtime);
+    this.interrupts.set(raw.runtime, check);
+    this.ffi.QTS_RuntimeEnableInterruptHandler(raw.runtime);
   }
 
   /** Frees a context and its runtime, and forgets its host functions. */
   disposeContext(raw: RawContext, slot: number): void {
-    const runtime = (raw.runtime as unknown as { rt: { value: Pointer } }).rt.value;
-    raw.context.dispose();
-    raw.runtime.dispose();
-    this.interrupts.delete(runtime);
+    if (raw.counter !== 0) this.ffi.QTS_FreeContext(raw.counter);
+    this.ffi.QTS_FreeContext(raw.pointer);
+    this.ffi.QTS_FreeRuntime(raw.runtime);
+    this.interrupts.delete(raw.runtime);
     for (let i = 0; i < FUNCTIONS_PER_DOMAIN; i++) this.functions[slot * FUNCTIONS_PER_DOMAIN + i] = undefined;
+  }
+
+  /** Forgets all guests without freeing them: the memory is about to become another one's. */
+  forgetContexts(): void {
+    this.functions.length = 0;
+    this.interrupts.clear();
+  }
+
+  /** What `onInterrupt` and `newFunction` tell the host's side, for a context that came with a copied memory. */
+  adoptContext(raw: RawContext, slot: number, functions: readonly HostFunction[], check: () => boolean): void {
+    functions.forEach((fn, index) => this.setFunction(slot, index, fn));
+    this.interrupts.set(raw.runtime, check);
   }
 
   /** A guest function value that calls host function `index` of domain slot `slot`. The id is the same in every instance. */
   newFunction(raw: RawContext, slot: number, index: number, name: string, fn: HostFunction): Pointer {
+    const id = this.setFunction(slot, index, fn);
+    return this.ffi.QTS_NewFunction(raw.pointer, name, 0, false, HOST_FUNCTION_BASE + id);
+  }
+
+  private setFunction(slot: number, index: number, fn: HostFunction): number {
     const id = slot * FUNCTIONS_PER_DOMAIN + index;
     while (this.functions.length <= id) this.functions.push(undefined);
     this.functions[id] = fn;
-    return this.ffi.QTS_NewFunction(raw.pointer, name, 0, false, HOST_FUNCTION_BASE + id);
+    return id;
   }
 
   /** An ArrayBuffer over existing memory, without a copy, that does nothing to the memory when it is collected. */
@@ -243,8 +266,12 @@ export class RawQuickJS {
 
   /** A string value, owned by the caller. */
   newString(raw: RawContext, text: string): Pointer {
+    return this.newStringIn(raw.pointer, text);
+  }
+
+  private newStringIn(context: Pointer, text: string): Pointer {
     const pointer = this.copyString(text);
-    const value = this.ffi.QTS_NewString(raw.pointer, pointer);
+    const value = this.ffi.QTS_NewString(context, pointer);
     this.module._free(pointer);
     return value;
   }
@@ -354,16 +381,36 @@ export class RawQuickJS {
 
   /** Verifies every private point that the engine relies on; throws an error that names the one that fails. */
   private selfTest(): void {
+    this.breakWord = this.findBreakWord();
     const raw = this.newContext({ heap: 8 << 20, stack: 128 << 10 });
     const region = Math.ceil(this.module._malloc(12288) / 4096) * 4096;
     this.layout = this.findAliasLayout(raw, region);
     this.testAlias(raw, region);
     this.testHostCall(raw);
-    raw.context.dispose();
-    raw.runtime.dispose();
+    this.disposeContext(raw, 0);
     if (this.module.HEAPU8[region] !== 0x5a)
       throw new Error("engine self-test: shared memory did not survive its alias");
     this.functions.length = 0;
+  }
+
+  /**
+   * Takes a block that the allocator has not got and looks which word of its static data has moved behind it. Its own record of the last free
+   * chunk moves likewise, but never beyond what it took of the memory.
+   */
+  private findBreakWord(): number {
+    const before = this.argumentWords().slice(0, STATIC_WORDS);
+    const block = this.module._malloc(PROBE_BYTES);
+    const end = block + PROBE_BYTES;
+    const after = this.argumentWords();
+    let found = 0;
+    for (let i = 1; i < STATIC_WORDS; i++) {
+      const moved = after[i] !== before[i] && after[i] >= end && after[i] < end + PROBE_BYTES;
+      if (moved && (found === 0 || after[i] > after[found])) found = i;
+    }
+    this.module._free(block);
+    if (found === 0)
+      throw new Error("engine self-test: the end of the heap was not found (quickjs-emscripten changed?)");
+    return found;
   }
 
   /** Makes two aliases of known, different address and length and looks for the words that differ as expected. */

@@ -11,21 +11,37 @@
 import { CONTROL_LEFT, CONTROL_RETURN, CONTROL_VCPU, CONTROL_VCPUS_MAX, CONTROL_VCPU_WORDS } from "../../abi/control";
 import { GuestDeath, type GuestDeathKind, type GuestDomain } from "../hypervisor/guest-domain";
 import { FRAME_SIZE, type MachineMemory, memoryOver } from "../hypervisor/memory";
-import type { BundleKind, DomainSpec, Engine } from "./engine";
-import { type Pointer, type RawContext, RawQuickJS } from "./quickjs-raw";
+import type { BundleKind, DomainSpec, Engine, SavedEngine, SavedGuest } from "./engine";
+import { quickJSCode } from "./quickjs-module";
+import { type HostFunction, type Pointer, type RawContext, RawQuickJS } from "./quickjs-raw";
+import { loadMemory, saveMemory } from "./saved-memory";
+
+/** A guest sees its RAM in pieces of so many pages, each from its first use on: the rest of it is known to be zero. */
+const CHUNK_SHIFT = 6;
+const CHUNK_PAGES = 1 << CHUNK_SHIFT;
 
 /** The guest's side of the boundary, evaluated once per domain. It gets the raw host functions and makes the `Hal` of `hal/abi/hal.ts`. */
-const PRELUDE = `(function (info, ram, controlBuffer, rawCall, rawFrame, rawLoad, rawManifest, rawList) {
+const PRELUDE = `(function (info, controlBuffer, rawCall, rawRam, rawFrame, rawLoad, rawManifest, rawList) {
   "use strict";
   const { domid, mfn_base, nr_pages } = JSON.parse(info);
   Math.random = undefined;
   const control = new Uint32Array(controlBuffer);
   const results = new Int32Array(controlBuffer);
+  const ram = [];
   const foreign = new Map();
   const hal = {
     domid, mfn_base, nr_pages, control,
     clock: new Float64Array(controlBuffer),
-    page(pfn) { return new Uint32Array(ram, pfn * 4096, 1024); },
+    page(pfn) {
+      const chunk = pfn >>> ${CHUNK_SHIFT};
+      let buffer = ram[chunk];
+      if (buffer === undefined) {
+        buffer = rawRam(chunk | 0);
+        if (buffer === undefined) throw new RangeError("page " + pfn + " is beyond the domain's RAM");
+        ram[chunk] = buffer;
+      }
+      return new Uint32Array(buffer, (pfn & ${CHUNK_PAGES - 1}) * 4096, 1024);
+    },
     frame(mfn) {
       let words = foreign.get(mfn);
       if (words === undefined) {
@@ -66,7 +82,7 @@ const PRELUDE = `(function (info, ram, controlBuffer, rawCall, rawFrame, rawLoad
 })`;
 
 /** Names and ids of the host functions; the ids are part of a snapshot. */
-const HOST_FUNCTIONS = ["hypercall", "frame", "load", "manifest", "list"] as const;
+const HOST_FUNCTIONS = ["hypercall", "ram", "frame", "load", "manifest", "list"] as const;
 
 /** What was thrown, as V8 words a stack: the engine dumps an error as JSON. */
 function readable(dump: string): string {
@@ -94,29 +110,78 @@ const ENGINE_BYTES = 16 << 20;
  */
 export async function createQuickJSEngine(frameCount: number, heapsBytes = HEAPS_BYTES_DEFAULT): Promise<Engine> {
   const pageBytes = frameCount * FRAME_SIZE;
-  const raw = await RawQuickJS.create(ENGINE_BYTES + heapsBytes + pageBytes, pageBytes);
-  return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, raw.pages, frameCount));
+  const bytesMax = ENGINE_BYTES + heapsBytes + pageBytes;
+  const raw = await RawQuickJS.create(bytesMax, pageBytes);
+  return new QuickJSEngine(raw, memoryOver(raw.heap().buffer as ArrayBuffer, raw.pages, frameCount), bytesMax);
+}
+
+/** Makes an engine for `restore(saved)`: another instance, with a memory as large as the one that was saved. */
+export async function copyQuickJSEngine(saved: SavedEngine): Promise<Engine> {
+  const { length, base, frameCount } = saved.memory;
+  const raw = await RawQuickJS.create(saved.bytesMax, 0, length);
+  const memory = memoryOver(raw.heap().buffer as ArrayBuffer, base, frameCount);
+  // Where the frames will be, the instance has its own beginnings now.
+  memory.touched.fill(1);
+  return new QuickJSEngine(raw, memory, saved.bytesMax);
+}
+
+/** The views of a memory, made anew after growth or a copy. */
+function takeViews(memory: MachineMemory, buffer: ArrayBuffer): void {
+  const { u8, u16, u32, i32, f64 } = memoryOver(buffer, memory.base, memory.frameCount);
+  Object.assign(memory, { u8, u16, u32, i32, f64 });
 }
 
 class QuickJSEngine implements Engine {
   readonly name = "quickjs";
-  private heapSize: number;
+  private heapEndMax: number;
   private readonly domains = new Set<QuickJSDomain>();
 
-  constructor(readonly raw: RawQuickJS, readonly memory: MachineMemory) {
-    this.heapSize = raw.heap().length;
+  constructor(readonly raw: RawQuickJS, readonly memory: MachineMemory, private readonly bytesMax: number) {
+    this.heapEndMax = raw.heapEnd();
   }
 
-  /** Bytes by which the memory has grown since the last call: whoever ran in between is to blame. */
+  /** Bytes by which the heaps have outgrown what they ever took since the last call: whoever ran in between is to blame. */
   takeGrowth(): number {
-    const size = this.raw.heap().length;
-    const growth = size - this.heapSize;
-    this.heapSize = size;
+    const end = this.raw.heapEnd();
+    const growth = Math.max(0, end - this.heapEndMax);
+    this.heapEndMax += growth;
     return growth;
   }
 
   createDomain(spec: DomainSpec): GuestDomain {
-    const domain = new QuickJSDomain(this, spec, () => this.domains.delete(domain));
+    const domain = new QuickJSDomain(this, spec, this.raw.newContext(spec.limits), (gone) => this.domains.delete(gone));
+    this.domains.add(domain);
+    return domain;
+  }
+
+  save(): SavedEngine {
+    const { raw, memory, bytesMax, heapEndMax } = this;
+    const guests = [...this.domains].map((domain) => domain.save());
+    return { code: quickJSCode(), bytesMax, heapEndMax, memory: saveMemory(raw.heap(), raw.heapEnd(), memory), guests };
+  }
+
+  restore(saved: SavedEngine, specOf: (domid: number) => DomainSpec): Map<number, GuestDomain> {
+    const { base, frameCount } = saved.memory;
+    if (base !== this.memory.base || frameCount !== this.memory.frameCount) {
+      throw new RangeError(
+        `the copy's ${frameCount} frames are at ${base}, ours are ${this.memory.frameCount} at ${this.memory.base}`,
+      );
+    }
+    for (const domain of this.domains) domain.forget();
+    this.domains.clear();
+    this.raw.forgetContexts();
+    this.raw.growTo(saved.memory.length);
+    loadMemory(this.raw.heap(), this.heapEndMax, this.memory, saved.memory);
+    this.memory.touched.set(saved.memory.touched);
+    takeViews(this.memory, this.raw.heap().buffer as ArrayBuffer);
+    this.heapEndMax = saved.heapEndMax;
+    return new Map(saved.guests.map((guest) => [guest.domid, this.adopt(guest, specOf(guest.domid))]));
+  }
+
+  private adopt({ handles }: SavedGuest, spec: DomainSpec): GuestDomain {
+    const { runtime, pointer, counter } = handles;
+    const domain = new QuickJSDomain(this, spec, { runtime, pointer, counter }, (gone) => this.domains.delete(gone));
+    domain.adopt(handles);
     this.domains.add(domain);
     return domain;
   }
@@ -128,14 +193,11 @@ class QuickJSEngine implements Engine {
   /** Makes the views anew if the memory has grown. */
   refresh(): void {
     const buffer = this.raw.heap().buffer as ArrayBuffer;
-    if (this.memory.u8.buffer === buffer) return;
-    const { u8, u16, u32, i32, f64 } = memoryOver(buffer, this.memory.base, this.memory.frameCount);
-    Object.assign(this.memory, { u8, u16, u32, i32, f64 });
+    if (this.memory.u8.buffer !== buffer) takeViews(this.memory, buffer);
   }
 }
 
 class QuickJSDomain implements GuestDomain {
-  private readonly context: RawContext;
   private readonly controlWord: number;
   private bootFunction: Pointer = 0;
   private enterFunction: Pointer = 0;
@@ -151,15 +213,40 @@ class QuickJSDomain implements GuestDomain {
   constructor(
     private readonly engine: QuickJSEngine,
     private readonly spec: DomainSpec,
-    private readonly onDispose: () => void,
+    private readonly context: RawContext,
+    private readonly onDispose: (domain: QuickJSDomain) => void,
   ) {
-    this.context = engine.raw.newContext(spec.limits);
     engine.refresh();
     this.controlWord = (engine.memory.base + spec.controlMfn * FRAME_SIZE) >>> 2;
-    engine.raw.onInterrupt(this.context, () => --this.fuel < 0 || spec.isDying() || this.hasExhaustedHeap());
+  }
+
+  /** What a copy of the engine's memory has to know of the domain. */
+  save(): SavedGuest {
+    const { runtime, pointer, counter } = this.context;
+    const { bootFunction, enterFunction, dropFunction, growth } = this;
+    const exhausted = this.exhausted ? 1 : 0;
+    const handles = { runtime, pointer, counter, bootFunction, enterFunction, dropFunction, growth, exhausted };
+    return { domid: this.spec.domid, handles };
+  }
+
+  /** Takes over a domain of a copied memory: nothing of it is made, the host's side of it is connected. */
+  adopt(handles: SavedGuest["handles"]): void {
+    this.bootFunction = handles.bootFunction;
+    this.enterFunction = handles.enterFunction;
+    this.dropFunction = handles.dropFunction;
+    this.growth = handles.growth;
+    this.exhausted = handles.exhausted !== 0;
+    const functions = HOST_FUNCTIONS.map((name) => this.hostFunction(name));
+    this.engine.raw.adoptContext(this.context, this.spec.slot, functions, this.mustStop);
+  }
+
+  /** The memory is not the domain's any more: there is nothing to free. */
+  forget(): void {
+    this.disposed = true;
   }
 
   start(): void {
+    this.engine.raw.onInterrupt(this.context, this.mustStop);
     this.fuel = this.spec.limits.fuel;
     this.runPrelude();
     const factory = this.evaluate(this.spec.kernel.code, this.spec.kernel.file);
@@ -200,18 +287,20 @@ class QuickJSDomain implements GuestDomain {
       if (fn !== 0) this.engine.raw.free(this.context, fn);
     }
     this.engine.raw.disposeContext(this.context, this.spec.slot);
-    this.onDispose();
+    this.onDispose(this);
   }
 
   private runPrelude(): void {
     const { raw, memory } = this.engine;
-    const { domid, mfnBase, pages, controlMfn } = this.spec;
+    const { domid, mfnBase, pages, controlMfn, slot } = this.spec;
+    memory.touched[controlMfn] = 1;
     const prelude = this.evaluate(PRELUDE, "hal.js");
     const args = [
       raw.newString(this.context, JSON.stringify({ domid, mfn_base: mfnBase, nr_pages: pages })),
-      raw.alias(this.context, memory.base + mfnBase * FRAME_SIZE, pages * FRAME_SIZE),
       raw.alias(this.context, memory.base + controlMfn * FRAME_SIZE, FRAME_SIZE),
-      ...HOST_FUNCTIONS.map((name, index) => this.hostFunction(name, index)),
+      ...HOST_FUNCTIONS.map((name, index) => {
+        return raw.newFunction(this.context, slot, index, name, this.hostFunction(name));
+      }),
     ];
     const exported = raw.call(this.context, prelude, args);
     this.engine.refresh();
@@ -224,24 +313,27 @@ class QuickJSDomain implements GuestDomain {
     raw.free(this.context, exported);
   }
 
-  private hostFunction(name: (typeof HOST_FUNCTIONS)[number], index: number): Pointer {
+  private readonly mustStop = (): boolean => --this.fuel < 0 || this.spec.isDying() || this.hasExhaustedHeap();
+
+  private hostFunction(name: (typeof HOST_FUNCTIONS)[number]): HostFunction {
     const { raw } = this.engine;
     const bodies: Record<typeof name, (argv: Pointer) => Pointer> = {
       hypercall: (argv) => this.hypercall(argv),
+      ram: (argv) => this.ram(raw.argumentInt(argv, 0)),
       frame: (argv) => this.frame(raw.argumentInt(argv, 0)),
       load: (argv) => this.load(this.kindOf(argv), raw.argumentString(this.context, argv, 1)),
       manifest: (argv) => this.manifest(this.kindOf(argv), raw.argumentString(this.context, argv, 1)),
       list: (argv) => raw.newString(this.context, JSON.stringify(this.spec.list(this.kindOf(argv)))),
     };
     const body = bodies[name];
-    return raw.newFunction(this.context, this.spec.slot, index, name, (_argc, argv) => {
+    return (_argc, argv) => {
       try {
         return body(argv);
       } catch (fault) {
         this.ownFault ??= fault;
         return 0;
       }
-    });
+    };
   }
 
   private hypercall(argv: Pointer): Pointer {
@@ -259,8 +351,20 @@ class QuickJSDomain implements GuestDomain {
     return this.engine.memory.u32[this.controlWord + CONTROL_VCPU] & (CONTROL_VCPUS_MAX - 1);
   }
 
+  /** An alias of one piece of the domain's RAM; from now on it may hold something. */
+  private ram(chunk: number): Pointer {
+    const { memory, raw } = this.engine;
+    const { mfnBase, pages } = this.spec;
+    const first = chunk * CHUNK_PAGES;
+    if (first < 0 || first >= pages) return 0;
+    const count = Math.min(CHUNK_PAGES, pages - first);
+    memory.touched.fill(1, mfnBase + first, mfnBase + first + count);
+    return raw.alias(this.context, memory.base + (mfnBase + first) * FRAME_SIZE, count * FRAME_SIZE);
+  }
+
   private frame(mfn: number): Pointer {
     if (!this.spec.mayAccess(mfn)) return 0;
+    this.engine.memory.touched[mfn] = 1;
     return this.engine.raw.alias(this.context, this.engine.memory.base + mfn * FRAME_SIZE, FRAME_SIZE);
   }
 

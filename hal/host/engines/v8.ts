@@ -9,6 +9,7 @@ import type { BundleFactory, GuestKernel, Hal } from "../../abi/hal";
 import { CONTROL_RETURN, CONTROL_VCPU, CONTROL_VCPU_WORDS } from "../../abi/control";
 import { GuestDeath, type GuestDomain } from "../hypervisor/guest-domain";
 import { FRAME_SIZE, type MachineMemory, createPlainMemory } from "../hypervisor/memory";
+import { errorSnapshotEngine } from "../errors";
 import type { Bundle, DomainSpec, Engine } from "./engine";
 
 /** Globals of Node that a guest must not see; they are undefined in it. */
@@ -53,6 +54,14 @@ class V8Engine implements Engine {
 
   createDomain(spec: DomainSpec): GuestDomain {
     return new V8Domain(this.memory, spec);
+  }
+
+  save(): never {
+    throw errorSnapshotEngine(this.name);
+  }
+
+  restore(): never {
+    throw errorSnapshotEngine(this.name);
   }
 
   dispose(): void {
@@ -154,6 +163,7 @@ class V8Domain implements GuestDomain {
   }
 
   private frameWords(mfn: number): Uint32Array {
+    this.memory.touched[mfn] = 1;
     return new Uint32Array(this.memory.u32.buffer, this.memory.base + mfn * FRAME_SIZE, FRAME_SIZE / 4);
   }
 }

@@ -73,5 +73,5 @@ export function consoleIo(
 ): number {
   if (command === CONSOLEIO_write) return write(context, domain, vcpu, count, address);
   if (command !== CONSOLEIO_read) return -ENOSYS;
-  return guestRangeOk(domain, address, count) ? 0 : -EFAULT;
+  return guestRangeOk(context, domain, address, count) ? 0 : -EFAULT;
 }

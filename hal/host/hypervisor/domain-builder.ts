@@ -43,12 +43,13 @@ import {
   CONSOLE_PFN,
   DOMAIN_PAGES_MIN,
   GRANT_FRAMES_MAX,
+  GRANT_TABLE_PFN,
   SHARED_INFO_PFN,
   START_INFO_PFN,
   STORE_PFN,
 } from "./domain-layout";
 import { allocateFrames, frameOffset, releaseFrames } from "./frames";
-import { writeU64 } from "./guest-memory";
+import { touchPages, writeU64 } from "./guest-memory";
 import { HYPERCALLS_MAX } from "./hypercalls";
 import { createBusyIntervals } from "./locks";
 import { createMaptrack } from "./maptrack";
@@ -248,6 +249,7 @@ export function createDomain(context: Context, config: DomainConfig): DomainStat
   domain.consolePort = openServicePort(domain, XEN_PORT_CONSOLE);
   context.state.domains[domid] = domain;
   context.state.vcpus.push(...domain.vcpus);
+  touchPages(context, domain, 0, GRANT_TABLE_PFN + domain.grantFramesMax);
   writeStartInfo(context, domain);
   writeWallclock(context, domain.sharedInfo);
   writeControlPage(context, domain);

@@ -298,7 +298,7 @@ export function eventChannelOp(
 ): number {
   const size = argumentSize(command);
   if (size === 0) return -ENOSYS;
-  if (!guestRangeOk(domain, address, size)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, size)) return -EFAULT;
   const word = guestWord(domain, address);
   const first = context.memory.u32[word];
   switch (command) {

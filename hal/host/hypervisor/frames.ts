@@ -4,8 +4,8 @@
  *   free ──allocate──► domain or Xen ──owner dies, nothing holds it──► free
  *                          └── owner dies, foreign mappings left ──► orphan ──last unpin──► free
  *
- * A frame is zeroed when it is handed out again, never while somebody still has it mapped. The first time it is zero already, and is not
- * touched: what no domain uses takes no memory of the host.
+ * A frame is zeroed when it is handed out again, never while somebody still has it mapped. One that nobody has touched is zero already, and
+ * stays as it is: what no domain uses takes no memory of the host, and no time.
  */
 import { CONTROL_ALIAS_EPOCH } from "../../abi/control";
 import type { Context } from "./context";
@@ -13,8 +13,9 @@ import { FRAME_SHIFT, FRAME_SIZE } from "./memory";
 import type { DomainState, FrameTable } from "./state";
 import { FRAME_FREE, FRAME_ORPHAN, FRAME_XEN } from "./state";
 
-/** Byte offset of a frame in the memory's views. */
+/** Byte offset of a frame in the memory's views, for somebody who may write to it. */
 export function frameOffset(context: Context, frame: number): number {
+  context.memory.touched[frame] = 1;
   return context.memory.base + frame * FRAME_SIZE;
 }
 
@@ -62,12 +63,12 @@ export function allocateFrames(context: Context, owner: number, count: number): 
   for (const domain of domains) if (domain !== undefined) dropAliases(context, domain, first, count);
   frames.owner.fill(owner, first, first + count);
   frames.freeCount -= count;
+  const { touched, base, u8 } = context.memory;
   for (let frame = first; frame < first + count; frame++) {
-    if (frames.used[frame] === 0) continue;
-    const offset = frameOffset(context, frame);
-    context.memory.u8.fill(0, offset, offset + FRAME_SIZE);
+    if (touched[frame] === 0) continue;
+    u8.fill(0, base + frame * FRAME_SIZE, base + (frame + 1) * FRAME_SIZE);
+    touched[frame] = 0;
   }
-  frames.used.fill(1, first, first + count);
   return first;
 }
 

@@ -135,7 +135,7 @@ function setupTable(context: Context, domain: DomainState, word: number): number
   if (typeof owner === "number") return finish(owner);
   if (frames > owner.grantFramesMax) return finish(GNTST_general_error);
   const address = memory.u32[list];
-  if (memory.u32[list + 1] !== 0 || !guestRangeOk(domain, address, frames * XEN_PFN_SIZE)) return -EFAULT;
+  if (memory.u32[list + 1] !== 0 || !guestRangeOk(context, domain, address, frames * XEN_PFN_SIZE)) return -EFAULT;
   if (frames > owner.grantFrames) {
     owner.active = createActiveGrants(frames, owner.active);
     owner.grantFrames = frames;
@@ -248,7 +248,7 @@ export function grantTableOp(
   const size = elementSize(command);
   if (size === 0) return -ENOSYS;
   if (count < 0) return -EINVAL;
-  if (!guestRangeOk(domain, address, count * size)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, count * size)) return -EFAULT;
   const word = guestWord(domain, address);
   const { costs } = context.state;
   switch (command) {

@@ -2,12 +2,21 @@
  * Own RAM of a domain as hypercalls see it. An address is an int32 byte offset into the domain's RAM and is nothing but an allegation; every
  * access goes through a range check here, and the indices that come out stay within that range.
  */
-import type { MachineMemory } from "./memory";
+import type { Context } from "./context";
+import { FRAME_SHIFT, FRAME_SIZE, type MachineMemory } from "./memory";
 import type { DomainState } from "./state";
 
-/** Whether `size` bytes at `address` lie in the domain's RAM, on a word boundary. */
-export function guestRangeOk(domain: DomainState, address: number, size: number): boolean {
-  return address >= 0 && (address & 3) === 0 && size >= 0 && address + size <= domain.ramBytes;
+/** Whether `size` bytes at `address` lie in the domain's RAM, on a word boundary. If so, they may be written from now on. */
+export function guestRangeOk(context: Context, domain: DomainState, address: number, size: number): boolean {
+  if (address < 0 || (address & 3) !== 0 || size < 0 || address + size > domain.ramBytes) return false;
+  touchPages(context, domain, address >>> FRAME_SHIFT, (address + size + FRAME_SIZE - 1) >>> FRAME_SHIFT);
+  return true;
+}
+
+/** Says that own pages from `first` up to, not including, `end` may be written from now on. */
+export function touchPages(context: Context, domain: DomainState, first: number, end: number): void {
+  const { touched } = context.memory;
+  for (let pfn = first; pfn < end; pfn++) touched[domain.firstFrame + pfn] = 1;
 }
 
 /** Index in `u32` of the word at a checked address. */

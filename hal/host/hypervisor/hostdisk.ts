@@ -49,7 +49,7 @@ import type { HostDiskInfo } from "../disks/disk";
 import { charge } from "./clock";
 import type { Context } from "./context";
 import { ownsFrame, pinFrame } from "./frames";
-import { guestRangeOk, guestWord, readU64, writeU64 } from "./guest-memory";
+import { guestRangeOk, guestWord, readU64, touchPages, writeU64 } from "./guest-memory";
 import { scheduleRequest } from "./hostdisk-service";
 import { FRAME_SIZE } from "./memory";
 import { portInUse } from "./ports";
@@ -177,7 +177,7 @@ function completionRoom(context: Context, domain: DomainState): number {
 
 function submit(context: Context, domain: DomainState, vcpu: VcpuState, address: number, count: number): number {
   if (domain.doorbell.pfn < 0 || count <= 0) return -EINVAL;
-  if (!guestRangeOk(domain, address, count * HOSTDISK_DESC_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, count * HOSTDISK_DESC_SIZE)) return -EFAULT;
   const parts: Descriptor[] = [];
   let requests = 0;
   for (let i = 0; i < count; i++) {
@@ -210,7 +210,7 @@ function infoFlags(info: HostDiskInfo): number {
 }
 
 function query(context: Context, domain: DomainState, address: number): number {
-  if (!guestRangeOk(domain, address, HOSTDISK_QUERY_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, HOSTDISK_QUERY_SIZE)) return -EFAULT;
   const { memory } = context;
   const word = guestWord(domain, address);
   const disk = context.disks[memory.u32[word + (HOSTDISK_QUERY_index >>> 2)]];
@@ -237,6 +237,7 @@ function setup(context: Context, domain: DomainState, pfn: number, port: number)
   doorbell.pfn = pfn;
   doorbell.port = port;
   doorbell.prod = 0;
+  touchPages(context, domain, pfn, pfn + 1);
   const page = domain.ramBase + pfn * FRAME_SIZE;
   context.memory.u8.fill(0, page, page + FRAME_SIZE);
   context.memory.u32[(page + HOSTDISK_COMP_generation) >>> 2] = context.state.diskGeneration;

@@ -18,6 +18,7 @@ import { EVENT_CONSOLE, EVENT_STORE } from "./event-channel-op";
 import { queueEvent } from "./event-queue";
 import { frameOffset } from "./frames";
 import type { GuestDomain } from "./guest-domain";
+import { touchPages } from "./guest-memory";
 import { announceDisks, completeRequest, createDiskState, DISK_TIMING_DEFAULT, EVENT_DISK } from "./hostdisk-service";
 import { hypercall } from "./hypercalls";
 import { ledger, type Ledger } from "./ledger";
@@ -225,6 +226,7 @@ export class Hypervisor {
   pages(domid: number, pfn: number, count = 1): Uint8Array {
     const domain = this.domain(domid);
     if (pfn < 0 || count < 0 || pfn + count > domain.pageCount) throw new RangeError(`page ${pfn} is beyond the RAM`);
+    touchPages(this.context, domain, pfn, pfn + count);
     const start = domain.ramBase + pfn * 4096;
     return this.context.memory.u8.subarray(start, start + count * 4096);
   }

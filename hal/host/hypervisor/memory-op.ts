@@ -13,7 +13,7 @@ import type { DomainState } from "./state";
 
 /** Pages of the domain whose id is at `address`, or a negative errno. */
 function pagesOf(context: Context, domain: DomainState, address: number): number {
-  if (!guestRangeOk(domain, address, 2)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, 2)) return -EFAULT;
   const domid = context.memory.u16[guestWord(domain, address) << 1];
   if (domid === DOMID_SELF || domid === domain.domid) return domain.pageCount;
   const other = context.state.domains[domid];

@@ -16,6 +16,11 @@ export interface MachineMemory {
   readonly base: number;
   /** Frames in the machine. */
   readonly frameCount: number;
+  /**
+   * One byte per frame: 0 while it is known to be zero. Whoever is about to make a frame writable sets it, so that neither a new owner nor a
+   * snapshot has to look at memory that nobody used.
+   */
+  readonly touched: Uint8Array;
   u8: Uint8Array;
   u16: Uint16Array;
   u32: Uint32Array;
@@ -33,6 +38,7 @@ export function memoryOver(buffer: ArrayBuffer, base: number, frameCount: number
   return {
     base,
     frameCount,
+    touched: new Uint8Array(frameCount),
     u8: new Uint8Array(buffer),
     u16: new Uint16Array(buffer),
     u32: new Uint32Array(buffer),

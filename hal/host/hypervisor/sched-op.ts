@@ -38,7 +38,7 @@ function shutdown(context: Context, domain: DomainState, vcpu: VcpuState, reason
 }
 
 function remoteShutdown(context: Context, domain: DomainState, vcpu: VcpuState, address: number): number {
-  if (!guestRangeOk(domain, address, SCHED_REMOTE_SHUTDOWN_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, SCHED_REMOTE_SHUTDOWN_SIZE)) return -EFAULT;
   if (!domain.privileged) return -EPERM;
   const { memory, state } = context;
   const word = guestWord(domain, address);
@@ -50,14 +50,15 @@ function remoteShutdown(context: Context, domain: DomainState, vcpu: VcpuState, 
 
 /** Waits for one of some ports, masked or not. Every port is checked before it is looked at. */
 function poll(context: Context, domain: DomainState, vcpu: VcpuState, address: number): number {
-  if (!guestRangeOk(domain, address, SCHED_POLL_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, SCHED_POLL_SIZE)) return -EFAULT;
   const { memory } = context;
   const word = guestWord(domain, address);
   const count = memory.u32[word + (SCHED_POLL_NR_PORTS >>> 2)];
   const list = memory.u32[word + (SCHED_POLL_PORTS >>> 2)];
   const timeout = readU64(memory, word + (SCHED_POLL_TIMEOUT >>> 2));
   if (count > POLL_PORTS_MAX) return -EINVAL;
-  if (memory.u32[word + (SCHED_POLL_PORTS >>> 2) + 1] !== 0 || !guestRangeOk(domain, list, count * 4)) return -EFAULT;
+  if (memory.u32[word + (SCHED_POLL_PORTS >>> 2) + 1] !== 0 || !guestRangeOk(context, domain, list, count * 4))
+    return -EFAULT;
   const ports: number[] = [];
   for (let i = 0; i < count; i++) {
     const port = memory.u32[guestWord(domain, list) + i];
@@ -86,7 +87,7 @@ export function schedOp(
       context.memory.u8[vcpuInfo(domain, vcpu.id) + VCPU_INFO_EVTCHN_UPCALL_MASK] = 0;
       return 0;
     case SCHEDOP_shutdown:
-      if (!guestRangeOk(domain, address, SCHED_SHUTDOWN_SIZE)) return -EFAULT;
+      if (!guestRangeOk(context, domain, address, SCHED_SHUTDOWN_SIZE)) return -EFAULT;
       return shutdown(context, domain, vcpu, context.memory.u32[guestWord(domain, address)]);
     case SCHEDOP_poll:
       return poll(context, domain, vcpu, address);

@@ -25,8 +25,6 @@ export interface FrameTable {
   owner: Int32Array;
   /** Grant mappings, copies and disk transfers that hold the frame. */
   pins: Uint32Array;
-  /** 1 for a frame that was handed out before; the others are zero as the engine gave them. */
-  used: Uint8Array;
   freeCount: number;
 }
 
@@ -315,7 +313,6 @@ export function createMachineState(options: MachineStateOptions): MachineState {
     frames: {
       owner: new Int32Array(options.frameCount).fill(FRAME_FREE),
       pins: new Uint32Array(options.frameCount),
-      used: new Uint8Array(options.frameCount),
       freeCount: options.frameCount,
     },
     domains: [],

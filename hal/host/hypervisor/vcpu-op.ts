@@ -47,7 +47,7 @@ function setSingleshot(
   address: number,
 ): number {
   if (target !== vcpu) return -EINVAL;
-  if (!guestRangeOk(domain, address, VCPU_SET_SINGLESHOT_TIMER_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, VCPU_SET_SINGLESHOT_TIMER_SIZE)) return -EFAULT;
   const word = guestWord(domain, address);
   const timeout = readU64(context.memory, word + (VCPU_SET_SINGLESHOT_TIMER_TIMEOUT_ABS_NS >>> 2));
   const flags = context.memory.u32[word + (VCPU_SET_SINGLESHOT_TIMER_FLAGS >>> 2)];

@@ -23,7 +23,7 @@ const EXTRAVERSION = "-xenolith";
 const UUID_SIZE = 16;
 
 function putString(context: Context, domain: DomainState, address: number, text: string, size: number): number {
-  if (!guestRangeOk(domain, address, size)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, size)) return -EFAULT;
   const start = domain.ramBase + address;
   context.memory.u8.fill(0, start, start + size);
   for (let i = 0; i < Math.min(text.length, size - 1); i++) context.memory.u8[start + i] = text.charCodeAt(i);
@@ -31,7 +31,7 @@ function putString(context: Context, domain: DomainState, address: number, text:
 }
 
 function getFeatures(context: Context, domain: DomainState, address: number): number {
-  if (!guestRangeOk(domain, address, XEN_FEATURE_INFO_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, XEN_FEATURE_INFO_SIZE)) return -EFAULT;
   const word = guestWord(domain, address);
   const index = context.memory.u32[word + (XEN_FEATURE_INFO_SUBMAP_IDX >>> 2)];
   const bits = index === 0 && domain.privileged ? 1 << XENFEAT_dom0 : 0;
@@ -41,7 +41,7 @@ function getFeatures(context: Context, domain: DomainState, address: number): nu
 
 /** The domain's handle: zeros but for its id. */
 function guestHandle(context: Context, domain: DomainState, address: number): number {
-  if (!guestRangeOk(domain, address, UUID_SIZE)) return -EFAULT;
+  if (!guestRangeOk(context, domain, address, UUID_SIZE)) return -EFAULT;
   const start = domain.ramBase + address;
   context.memory.u8.fill(0, start, start + UUID_SIZE);
   context.memory.u8[start + UUID_SIZE - 2] = domain.domid >>> 8;

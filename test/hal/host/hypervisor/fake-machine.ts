@@ -72,6 +72,7 @@ export class FakeCpu {
   }
 
   word(address: number): number {
+    this.memory.touched[this.domain.firstFrame + (address >>> 12)] = 1;
     return (this.domain.ramBase + address) >>> 2;
   }
 
