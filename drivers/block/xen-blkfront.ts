@@ -27,6 +27,7 @@ import {
   device_add_disk,
   GENHD_FL_REMOVABLE,
   get_capacity,
+  io_comp_batch,
   put_disk,
   queue_limits,
   queue_limits_commit_update,
@@ -37,12 +38,14 @@ import {
   set_disk_ro,
   unregister_blkdev,
 } from "xenolith/linux/blkdev";
-import type { block_device_operations, gendisk, request_queue } from "xenolith/linux/blkdev";
+import type { block_device_operations, gendisk, request_queue, rq_list } from "xenolith/linux/blkdev";
 import {
+  blk_mq_add_to_batch,
   blk_mq_alloc_disk,
   blk_mq_alloc_tag_set,
   blk_mq_complete_request,
   blk_mq_end_request,
+  blk_mq_end_request_batch,
   blk_mq_free_tag_set,
   blk_mq_kick_requeue_list,
   blk_mq_requeue_request,
@@ -69,11 +72,12 @@ import {
   REQ_FUA,
   REQ_OP_DISCARD,
   REQ_OP_FLUSH,
+  REQ_OP_MASK,
   REQ_OP_READ,
   REQ_OP_SECURE_ERASE,
   REQ_OP_WRITE,
 } from "xenolith/linux/blk_types";
-import type { blk_mode_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
+import type { bio, blk_mode_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
 import { CDROM_GET_CAPABILITY, CDROMMULTISESSION } from "xenolith/linux/cdrom";
 import type { cdrom_multisession } from "xenolith/linux/cdrom";
 import { dev_get_drvdata, dev_set_drvdata, dev_warn } from "xenolith/linux/device";
@@ -113,6 +117,7 @@ import {
   gnttab_end_foreign_access,
   gnttab_free_callback,
   gnttab_free_grant_references,
+  gnttab_grant_foreign_access,
   gnttab_page_grant_foreign_access_ref_one,
   gnttab_request_free_callback,
   gnttab_try_end_foreign_access,
@@ -165,6 +170,7 @@ import {
   BLKIF_SEGS_PER_INDIRECT_FRAME,
   blkif_front_ring,
   blkif_get_response,
+  blkif_put_page_request,
   blkif_put_request,
   blkif_put_segment,
   blkif_req_set_discard,
@@ -254,6 +260,8 @@ class blk_shadow {
   /** Grants in use, in `grants_used` and `indirect_grants`. */
   num_grant = 0;
   num_indirect = 0;
+  /** The reference of a request of one page, which has no others. */
+  gref: grant_ref_t = INVALID_GRANT_REF;
   readonly grants_used: grant[] = [];
   readonly indirect_grants: grant[] = [];
   sg: scatterlist[] = [];
@@ -285,9 +293,10 @@ class blkfront_ring_info {
   /** First free id. */
   shadow_free = 0;
   readonly shadow: blk_shadow[] = [];
-  /** The interrupt handler's: the response being looked at, and requests that are done. */
+  /** The interrupt handler's: the response being looked at, requests that are done, and those of them that may end together. */
   readonly bret = new blkif_response();
   readonly done: request[] = [];
+  readonly iob = new io_comp_batch();
   /** queue_rq's: references reserved for the request being built. */
   readonly gref_head: Ptr<grant_ref_t> = { value: INVALID_GRANT_REF };
 
@@ -527,6 +536,40 @@ function blkif_setup_rw_req_grant(
   }
 }
 
+/** What `blkif_queue_page` does: data in one page, and nothing but data. */
+const PAGE_OP_MASK = REQ_OP_MASK | REQ_FUA;
+
+/**
+ * Puts a read or write of at most a page into a slot: what blkif_queue_rw_req does, in one go. False: it is none, or has to wait, and nothing
+ * was done. With direct access to the data only.
+ */
+function blkif_queue_page(req: request, rinfo: blkfront_ring_info): boolean {
+  const operation = req.cmd_flags & PAGE_OP_MASK;
+  if (operation > REQ_OP_WRITE || req.nr_phys_segments !== 1) return false;
+  const vecs = req.bio as bio;
+  const vec = vecs.bi_io_vec[0];
+  const length = req.__data_len;
+  const offset = vec.bv_offset;
+  if (vecs.bi_vcnt !== 1 || vec.bv_len !== length || offset + length > XEN_PAGE_SIZE) return false;
+  const info = rinfo.dev_info;
+  const ring = rinfo.ring;
+  const id = rinfo.shadow_free;
+  const gref = gnttab_grant_foreign_access(info.xbdev.otherend_id, vec.bv_page.mfn, 0);
+  if (gref < 0) return false;
+  const fsect = offset >> 9;
+  const lsect = fsect + (length >> 9) - 1;
+  // REQ_OP_READ and REQ_OP_WRITE have the numbers of BLKIF_OP_READ and BLKIF_OP_WRITE.
+  blkif_put_page_request(ring, operation, info.handle, id, req.__sector, gref, fsect | (lsect << 8));
+  const shadow = rinfo.shadow[id];
+  rinfo.shadow_free = shadow.next_free;
+  shadow.request = req;
+  shadow.operation = operation;
+  shadow.gref = gref;
+  shadow.status = REQ_WAITING;
+  ring.req_prod_pvt = (ring.req_prod_pvt + 1) >>> 0;
+  return true;
+}
+
 /** The operation of a request on the ring. A flush that nobody supports does not get here; such a FUA write is a plain one. */
 function blkif_rw_operation(info: blkfront_info, req: request): number {
   const op = req_op(req);
@@ -610,6 +653,23 @@ function blkif_queue_rq(hctx: blk_mq_hw_ctx, qd: blk_mq_queue_data): blk_status_
   return BLK_STS_OK;
 }
 
+/** ops.queue_rqs. What a plug gathered: one lock, one index, one event. Leaves to queue_rq what needs more than a slot. */
+function blkif_queue_rqs(rqlist: rq_list): void {
+  const hctx = (rqlist.head as request).mq_hctx;
+  const info = hctx.queue.queuedata as blkfront_info;
+  const rinfo = info.rinfo[hctx.queue_num];
+  if (info.connected !== BLKIF_STATE_CONNECTED || info.bounce || rinfo === undefined) return;
+  const flags = spin_lock_irqsave(rinfo.ring_lock);
+  let req = rqlist.head;
+  while (req !== null && !RING_FULL(rinfo.ring) && blkif_queue_page(req, rinfo)) {
+    blk_mq_start_request(req);
+    req = req.rq_next;
+  }
+  rqlist.head = req;
+  flush_requests(rinfo);
+  spin_unlock_irqrestore(rinfo.ring_lock, flags);
+}
+
 /** ops.complete. */
 function blkif_complete_rq(rq: request): void {
   blk_mq_end_request(rq, blk_mq_rq_to_pdu<blkif_req>(rq).error);
@@ -617,6 +677,7 @@ function blkif_complete_rq(rq: request): void {
 
 const blkfront_mq_ops: blk_mq_ops = {
   queue_rq: blkif_queue_rq,
+  queue_rqs: blkif_queue_rqs,
   complete: blkif_complete_rq,
 };
 
@@ -778,6 +839,8 @@ function blkif_free_grants(rinfo: blkfront_ring_info): void {
     free_grant(gnt);
   }
   for (const shadow of rinfo.shadow) {
+    if (shadow.gref !== INVALID_GRANT_REF) gnttab_end_foreign_access(shadow.gref, null);
+    shadow.gref = INVALID_GRANT_REF;
     for (let i = 0; i < shadow.num_grant; i++) free_grant(shadow.grants_used[i]);
     for (let i = 0; i < shadow.num_indirect; i++) free_grant(shadow.indirect_grants[i]);
     shadow.num_grant = 0;
@@ -829,6 +892,7 @@ function end_grant(rinfo: blkfront_ring_info, gnt: grant): boolean {
 
 /** Undoes the granting of a request that was answered. False when the back end has kept a page. */
 function blkif_completion(rinfo: blkfront_ring_info, shadow: blk_shadow): boolean {
+  if (shadow.gref !== INVALID_GRANT_REF) return end_page_grant(shadow);
   const bounce = rinfo.dev_info.bounce;
   if (bounce && shadow.operation === BLKIF_OP_READ) blkif_copy_from_grant(shadow);
   for (let i = 0; i < shadow.num_grant; i++) {
@@ -847,6 +911,16 @@ function blkif_completion(rinfo: blkfront_ring_info, shadow: blk_shadow): boolea
   }
   shadow.num_grant = 0;
   shadow.num_indirect = 0;
+  return true;
+}
+
+/** The same for a request of one page. */
+function end_page_grant(shadow: blk_shadow): boolean {
+  if (gnttab_try_end_foreign_access(shadow.gref) === 0) {
+    pr_alert("blkfront: backed has not unmapped grant: %u\n", shadow.gref);
+    return false;
+  }
+  shadow.gref = INVALID_GRANT_REF;
   return true;
 }
 
@@ -936,6 +1010,8 @@ function blkif_take_response(rinfo: blkfront_ring_info, bret: blkif_response): b
   if (!blkif_completion(rinfo, shadow)) return false;
   const req = shadow.request as request;
   add_id_to_freelist(rinfo, id);
+  // Nearly all of them.
+  if (bret.status === BLKIF_RSP_OKAY && blk_mq_add_to_batch(req, rinfo.iob, false)) return true;
   const error = blkif_response_status(info, operation, bret.status, segments);
   if (error === BLK_STS_NOTSUPP && operation !== BLKIF_OP_DISCARD) {
     blk_mq_requeue_request(req, true);
@@ -976,6 +1052,7 @@ function blkif_take_responses(rinfo: blkfront_ring_info): number {
 /** Ends the requests that were answered. Without lock: their owners may send the next ones from here. */
 function blkif_complete_done(rinfo: blkfront_ring_info): void {
   const done = rinfo.done;
+  blk_mq_end_request_batch(rinfo.iob);
   for (let i = 0; i < done.length; i++) {
     const req = done[i];
     if (!blk_should_fake_timeout(req.q)) blk_mq_complete_request(req);

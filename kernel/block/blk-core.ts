@@ -40,6 +40,7 @@ import type { bio, blk_status_t } from "xenolith/linux/blk_types";
 import type { request_queue } from "xenolith/linux/blkdev";
 import type { Sleeps } from "xenolith/linux/sched";
 import { blk_mq_submit_bio } from "./blk-mq";
+import { blk_mq_submit_plain } from "./blk-mq-plain";
 import { blk_freeze_drained } from "./blk-mq-freeze";
 import { blk_mq_pass_on_tag, blk_mq_wait_for_tag } from "./blk-mq-tag";
 import { blk_status_to_errno } from "./blk-status";
@@ -54,6 +55,7 @@ const deferred_work = new work_struct();
 
 /** See the header. Linux: submit_bio and submit_bio_noacct. */
 export function submit_bio_nowait(bio: bio): boolean {
+  if (!submitting && blk_mq_submit_plain(bio)) return true;
   if ((bio.bi_flags & BIO_CHECKED) === 0) {
     charge(COST_BIO_SUBMIT);
     if (!check_bio(bio)) return true;

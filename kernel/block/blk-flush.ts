@@ -138,10 +138,9 @@ function blk_kick_flush(fq: blk_flush_queue): void {
 /** The flush request takes the tag of the first request that it serves: that one is not with the driver. */
 function prepare_flush_rq(fq: blk_flush_queue, first: request): void {
   const rq = fq.flush_rq;
-  BUG_ON(rq.live);
+  BUG_ON(rq.tag !== BLK_MQ_NO_TAG);
   rq.q = first.q;
   rq.mq_hctx = fq.hctx;
-  rq.live = true;
   rq.state = MQ_RQ_IDLE;
   rq.tag = first.tag;
   rq.cmd_flags = REQ_OP_FLUSH | REQ_PREFLUSH | (first.cmd_flags & REQ_FAILFAST_MASK);
@@ -165,7 +164,6 @@ function flush_end_io(flush_rq: request, error: blk_status_t): rq_end_io_ret {
   fq.hctx.tags.rqs[flush_rq.tag] = fq.hctx.tags.static_rqs[flush_rq.tag];
   flush_rq.tag = BLK_MQ_NO_TAG;
   flush_rq.state = MQ_RQ_IDLE;
-  flush_rq.live = false;
   fq.flush_running_idx ^= 1;
   // Their next step may start another flush, which then gathers in this very list.
   const served = new list_head();

@@ -21,16 +21,10 @@ import {
 import { wake_up_all } from "xenolith/linux/wait";
 import { BLK_STS_DEV_RESOURCE, BLK_STS_OK, BLK_STS_RESOURCE } from "xenolith/linux/blk_types";
 import { QUEUE_FLAG_QUIESCED } from "xenolith/linux/blkdev";
-import {
-  BLK_MQ_S_SCHED_RESTART,
-  BLK_MQ_S_STOPPED,
-  MQ_RQ_IDLE,
-  RQF_STARTED,
-  blk_mq_queue_data,
-} from "xenolith/linux/blk-mq";
+import { BLK_MQ_S_SCHED_RESTART, BLK_MQ_S_STOPPED, MQ_RQ_IDLE, blk_mq_queue_data } from "xenolith/linux/blk-mq";
 import type { blk_status_t } from "xenolith/linux/blk_types";
 import type { blk_mq_hw_ctx, request } from "xenolith/linux/blk-mq";
-import type { blk_plug, request_queue } from "xenolith/linux/blkdev";
+import type { blk_plug, request_queue, rq_list } from "xenolith/linux/blkdev";
 import type { work_struct } from "xenolith/linux/workqueue";
 import { blk_mq_end_request } from "./blk-mq";
 import { blk_del_timer } from "./blk-timeout";
@@ -40,7 +34,7 @@ import { ctx_insert, ctxs_pending, flush_busy_ctxs } from "./blk-mq-ctx";
 const BLK_MQ_RESOURCE_DELAY = 3;
 
 /** Arguments of queue_rq: one per level of nesting, since calls nest last in, first out. */
-const queue_data: blk_mq_queue_data[] = [new blk_mq_queue_data()];
+const queue_data: blk_mq_queue_data[] = [];
 let depth = 0;
 
 /** Calls the driver. */
@@ -58,6 +52,16 @@ function queue_rq(hctx: blk_mq_hw_ctx, rq: request, last: boolean): blk_status_t
   return status;
 }
 
+/** Offers the driver a list of requests of one hardware queue; what it does not take stays in it. Linux: blk_mq_dispatch_queue_requests. */
+function queue_rqs(hctx: blk_mq_hw_ctx, rqs: rq_list): void {
+  const q = hctx.queue;
+  if (hctx.ops.queue_rqs === undefined || held(hctx) || !list_empty(hctx.dispatch)) return;
+  q.dispatching++;
+  hctx.ops.queue_rqs(rqs);
+  q.dispatching--;
+  if (q.quiesce_depth > 0 && q.dispatching === 0) wake_up_all(q.quiesce_wq);
+}
+
 /** Whether nothing may be sent to the driver now. */
 function held(hctx: blk_mq_hw_ctx): boolean {
   return (hctx.state & BLK_MQ_S_STOPPED) !== 0 || (hctx.queue.queue_flags & QUEUE_FLAG_QUIESCED) !== 0;
@@ -66,7 +70,6 @@ function held(hctx: blk_mq_hw_ctx): boolean {
 /** The driver gave it back. Linux: __blk_mq_requeue_request. */
 function back_to_idle(rq: request): void {
   rq.state = MQ_RQ_IDLE;
-  rq.rq_flags &= ~RQF_STARTED;
   blk_del_timer(rq);
 }
 
@@ -96,12 +99,13 @@ export function blk_mq_try_issue_directly(hctx: blk_mq_hw_ctx, rq: request, last
 
 /** Sends what a plug gathered, in the order of gathering. Linux: blk_mq_flush_plug_list. */
 export function blk_mq_flush_plug_list(plug: blk_plug, from_schedule: boolean): void {
-  let rq = plug.mq_list;
+  const rqs = plug.mq_list;
   const several = plug.multiple_queues;
-  plug.mq_list = null;
-  plug.mq_tail = null;
   plug.rq_count = 0;
   plug.multiple_queues = false;
+  if (rqs.head !== null && !several && !from_schedule) queue_rqs(rqs.head.mq_hctx, rqs);
+  let rq = rqs.head;
+  rqs.head = null;
   while (rq !== null) {
     const next = rq.rq_next;
     const hctx = rq.mq_hctx;

@@ -8,9 +8,12 @@ import { QUEUE_FLAG_QUIESCED } from "xenolith/linux/blkdev";
 import type { request_queue } from "xenolith/linux/blkdev";
 import type { Sleeps } from "xenolith/linux/sched";
 import { blk_mq_run_hw_queues } from "./blk-mq-dispatch";
+import { blk_queue_update_plain } from "./blk-mq-plain";
 
 export function blk_freeze_queue_start(q: request_queue): void {
-  if (++q.mq_freeze_depth === 1 && q.mq_ops !== null) blk_mq_run_hw_queues(q, false);
+  q.mq_freeze_depth++;
+  blk_queue_update_plain(q);
+  if (q.mq_freeze_depth === 1 && q.mq_ops !== null) blk_mq_run_hw_queues(q, false);
 }
 EXPORT_SYMBOL(blk_freeze_queue_start);
 
@@ -29,6 +32,7 @@ EXPORT_SYMBOL(blk_mq_freeze_queue);
 export function blk_mq_unfreeze_queue(q: request_queue, _memflags: number): void {
   if (WARN_ON_ONCE(q.mq_freeze_depth <= 0, "blk_mq_unfreeze_queue")) return;
   if (--q.mq_freeze_depth > 0) return;
+  blk_queue_update_plain(q);
   wake_up_all(q.mq_freeze_wq);
   blk_wake_tag_waiters(q);
 }

@@ -20,6 +20,7 @@ import type { Sleeps } from "xenolith/linux/sched";
 import { init_run_work } from "./blk-mq-dispatch";
 import { blk_freeze_queue_start, blk_mq_freeze_queue_wait, blk_mq_unfreeze_queue } from "./blk-mq-freeze";
 import { alloc_set_tags, free_set_tags, make_request, map_queues } from "./blk-mq-tag";
+import { blk_queue_update_plain } from "./blk-mq-plain";
 import { init_requeue_work } from "./blk-mq-requeue";
 import { blk_validate_limits } from "./blk-settings";
 import { exit_timeout, init_timeout } from "./blk-timeout";
@@ -54,6 +55,7 @@ function init_queue(q: request_queue, set: blk_mq_tag_set): number {
   const error = realloc_hw_ctxs(q, set);
   if (error !== 0) return error;
   map_swqueue(q, set);
+  blk_queue_update_plain(q);
   list_add_tail(q.tag_set_list, set.tag_list);
   return 0;
 }

@@ -4,7 +4,7 @@ import { pr_emerg } from "xenolith/linux/printk";
 import { BUG } from "xenolith/linux/kernel";
 import { list_add, list_add_tail, list_del } from "xenolith/linux/list";
 import { INIT_DELAYED_WORK, mod_delayed_work, system_highpri_wq, to_delayed_work } from "xenolith/linux/workqueue";
-import { MQ_RQ_IDLE, RQF_STARTED } from "xenolith/linux/blk-mq";
+import { BLK_MQ_NO_TAG, MQ_RQ_IDLE } from "xenolith/linux/blk-mq";
 import type { request } from "xenolith/linux/blk-mq";
 import type { request_queue } from "xenolith/linux/blkdev";
 import type { work_struct } from "xenolith/linux/workqueue";
@@ -12,12 +12,11 @@ import { blk_mq_run_hw_queues } from "./blk-mq-dispatch";
 import { blk_del_timer } from "./blk-timeout";
 
 export function blk_mq_requeue_request(rq: request, kick_requeue_list: boolean): void {
-  if (!rq.live) {
+  if (rq.tag === BLK_MQ_NO_TAG) {
     pr_emerg("block: request %d requeued after it ended\n", rq.internal_tag);
     BUG();
   }
   rq.state = MQ_RQ_IDLE;
-  rq.rq_flags &= ~RQF_STARTED;
   blk_del_timer(rq);
   list_add_tail(rq.queuelist, rq.q.requeue_list);
   if (kick_requeue_list) blk_mq_kick_requeue_list(rq.q);

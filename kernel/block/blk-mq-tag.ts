@@ -6,11 +6,12 @@ import { EINVAL, ENOMEM } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { nr_cpu_ids, smp_processor_id } from "xenolith/linux/smp";
 import { TASK_UNINTERRUPTIBLE, current, io_schedule } from "xenolith/linux/sched";
-import { finish_wait, prepare_to_wait_exclusive, wake_up } from "xenolith/linux/wait";
+import { finish_wait, prepare_to_wait_exclusive, wake_up, wake_up_nr } from "xenolith/linux/wait";
 import { list_empty } from "xenolith/linux/list";
 import { msleep } from "xenolith/linux/delay";
 import {
   BLK_MQ_MAX_DEPTH,
+  BLK_MQ_S_SCHED_RESTART,
   MQ_RQ_COMPLETE,
   MQ_RQ_IDLE,
   MQ_RQ_IN_FLIGHT,
@@ -127,6 +128,18 @@ export function blk_mq_put_tag(tags: blk_mq_tags, tag: number): void {
   }
 }
 
+/** `count` tags of the hardware queue are free again: wakes as many that wait for one, and tries again what the driver refused. */
+export function blk_mq_tags_freed(hctx: blk_mq_hw_ctx, count: number): void {
+  const tags = hctx.tags;
+  if (tags.waiters > 0) {
+    wake_up_nr(tags.reserved_wait, count);
+    wake_up_nr(tags.wait, count);
+  }
+  if ((hctx.state & BLK_MQ_S_SCHED_RESTART) === 0) return;
+  hctx.state &= ~BLK_MQ_S_SCHED_RESTART;
+  blk_mq_run_hw_queue(hctx, true);
+}
+
 /** Sleeps until this CPU's hardware queue has a free tag, or the queue refuses everybody. Linux: the slow part of blk_mq_get_tag. */
 export function* blk_mq_wait_for_tag(q: request_queue, reserved: "normal" | "reserved"): Sleeps<void> {
   const hctx = current_hctx(q);
@@ -159,7 +172,7 @@ EXPORT_SYMBOL(blk_mq_tag_to_rq);
 /** Visits started requests; false if the walk was ended. */
 function iterate(tags: blk_mq_tags, q: request_queue | null, fn: busy_tag_iter_fn, priv: unknown): boolean {
   for (const rq of tags.rqs) {
-    if (rq === null || !rq.live || rq.state === MQ_RQ_IDLE || (q !== null && rq.q !== q)) continue;
+    if (rq === null || rq.state === MQ_RQ_IDLE || (q !== null && rq.q !== q)) continue;
     if (!fn(rq, priv)) return false;
   }
   return true;

@@ -37,7 +37,6 @@ import {
   MQ_RQ_IN_FLIGHT,
   RQF_FLUSH_SEQ,
   RQF_QUIET,
-  RQF_STARTED,
   RQ_END_IO_FREE,
   RQ_END_IO_NONE,
 } from "xenolith/linux/blk-mq";
@@ -65,7 +64,6 @@ import {
   blk_mq_put_tag,
   blk_mq_wait_for_tag,
 } from "./blk-mq-tag";
-import { blk_add_timer } from "./blk-timeout";
 import { blk_account_io_completion, blk_account_io_done, blk_account_io_whole } from "./blk-stat";
 import { blk_status_to_str } from "./blk-status";
 
@@ -101,7 +99,7 @@ export function blk_mq_submit_bio(q: request_queue, bio: bio): boolean {
 /** Whether a request that waits, in the plug or in the software queue, took the bio in. */
 function try_merge(q: request_queue, ctx: blk_mq_ctx, plug: blk_plug | null, bio: bio, segments: number): boolean {
   const queued = ctx.rq_list.next !== ctx.rq_list;
-  if (!queued && (plug === null || plug.mq_tail === null)) return false;
+  if (!queued && (plug === null || plug.mq_list.head === null)) return false;
   if (q.nomerges || bio.bi_iter.bi_size === 0 || (bio.bi_opf & REQ_NOMERGE_FLAGS) !== 0) return false;
   if (plug !== null && blk_attempt_plug_merge(plug, q, bio, segments)) return true;
   return queued && blk_mq_sched_bio_merge(q, ctx, bio, segments);
@@ -111,7 +109,6 @@ function try_merge(q: request_queue, ctx: blk_mq_ctx, plug: blk_plug | null, bio
 function init_request(rq: request, q: request_queue, hctx: blk_mq_hw_ctx): void {
   rq.q = q;
   rq.mq_hctx = hctx;
-  rq.live = true;
   rq.tag = rq.internal_tag;
   rq.state = MQ_RQ_IDLE;
   rq.rq_flags = 0;
@@ -200,22 +197,19 @@ EXPORT_SYMBOL(blk_execute_rq);
 // With the driver.
 
 /** Our own bug: somebody uses a request that is not his. */
-function bad_request(rq: request, what: string): never {
+export function bad_request(rq: request, what: string): never {
   const disk = rq.q?.disk?.disk_name ?? "(none)";
   pr_emerg("block: %s: request %d %s\n", disk, rq.internal_tag, what);
   return BUG();
 }
 
-export function blk_mq_start_request(rq: request): void {
-  if (!rq.live || rq.state !== MQ_RQ_IDLE) bad_request(rq, rq.live ? "started twice" : "started after it ended");
-  rq.state = MQ_RQ_IN_FLIGHT;
-  rq.rq_flags |= RQF_STARTED;
-  if (rq.mq_hctx.ops.timeout !== undefined) blk_add_timer(rq);
+export function blk_mq_bad_start(rq: request): never {
+  return bad_request(rq, rq.tag !== BLK_MQ_NO_TAG ? "started twice" : "started after it ended");
 }
-EXPORT_SYMBOL(blk_mq_start_request);
+EXPORT_SYMBOL(blk_mq_bad_start);
 
 export function blk_mq_complete_request(rq: request): void {
-  if (rq.state !== MQ_RQ_IN_FLIGHT || !rq.live) bad_request(rq, "completed twice, or without having been started");
+  if (rq.state !== MQ_RQ_IN_FLIGHT) bad_request(rq, "completed twice, or without having been started");
   rq.state = MQ_RQ_COMPLETE;
   const done = rq.mq_hctx.ops.complete;
   if (done !== undefined) done(rq);
@@ -226,7 +220,7 @@ EXPORT_SYMBOL(blk_mq_complete_request);
 // Up: driver to bio.
 
 export function blk_mq_end_request(rq: request, error: blk_status_t): void {
-  if (!rq.live) bad_request(rq, "ended twice: refcount_t: underflow; use-after-free.");
+  if (rq.tag === BLK_MQ_NO_TAG) bad_request(rq, "ended twice: refcount_t: underflow; use-after-free.");
   const bio = rq.bio;
   // The common case, one bio that is done as a whole, without the walk of blk_update_request.
   if (bio !== null && error === BLK_STS_OK && bio === rq.biotail && (rq.rq_flags & RQF_FLUSH_SEQ) === 0) {
@@ -252,10 +246,9 @@ export function __blk_mq_end_request(rq: request, error: blk_status_t): void {
 EXPORT_SYMBOL(__blk_mq_end_request);
 
 export function blk_mq_free_request(rq: request): void {
-  if (!rq.live) bad_request(rq, "freed twice: refcount_t: underflow; use-after-free.");
   const hctx = rq.mq_hctx;
   const tag = rq.tag;
-  rq.live = false;
+  if (tag === BLK_MQ_NO_TAG) bad_request(rq, "freed twice: refcount_t: underflow; use-after-free.");
   rq.state = MQ_RQ_IDLE;
   rq.tag = BLK_MQ_NO_TAG;
   rq.bio = null;
@@ -271,7 +264,7 @@ export function blk_mq_free_request(rq: request): void {
 EXPORT_SYMBOL(blk_mq_free_request);
 
 export function blk_update_request(rq: request, error: blk_status_t, nr_bytes: number): boolean {
-  if (!rq.live) bad_request(rq, "used after it ended");
+  if (rq.tag === BLK_MQ_NO_TAG) bad_request(rq, "used after it ended");
   if (rq.bio === null) return false;
   if (error !== BLK_STS_OK && (rq.rq_flags & RQF_QUIET) === 0) print_error(rq, error);
   blk_account_io_completion(rq, nr_bytes);

@@ -23,6 +23,7 @@ import type { request_queue } from "xenolith/linux/blkdev";
 import type { Sleeps } from "xenolith/linux/sched";
 import type { sector_t } from "xenolith/linux/types";
 import { blk_mq_freeze_queue, blk_mq_unfreeze_queue } from "./blk-mq-freeze";
+import { blk_queue_update_plain } from "./blk-mq-plain";
 
 const PAGE_SIZE = 4096;
 const LOGICAL_BLOCK_SIZE_MAX = 65536;
@@ -94,6 +95,7 @@ EXPORT_SYMBOL(queue_limits_start_update);
 function apply(q: request_queue, lim: queue_limits): number {
   const error = blk_validate_limits(lim);
   if (error === 0) Object.assign(q.limits, lim);
+  blk_queue_update_plain(q);
   mutex_unlock(q.limits_lock);
   return error;
 }

@@ -43,6 +43,37 @@ export function blk_account_io_whole(rq: request, part: block_device, sectors: n
   count(disk_stats, group, rq.start_time_ns, now);
 }
 
+/** Requests of one kind end together, as a whole; `started` is the sum of the times at which they began, `first` that of the first. */
+export function blk_account_io_batch(
+  part: block_device,
+  op: number,
+  ios: number,
+  bytes: number,
+  started: number,
+  first: number,
+  now: number,
+): void {
+  const group = op_stat_group(op);
+  count_batch(part.bd_stats, group, ios, bytes, started, first, now);
+  if (part.bd_partno !== 0) count_batch(part.bd_disk.part0.bd_stats, group, ios, bytes, started, first, now);
+}
+
+function count_batch(
+  stats: disk_stats,
+  group: number,
+  ios: number,
+  bytes: number,
+  started: number,
+  first: number,
+  now: number,
+): void {
+  stats.ios[group] += ios;
+  stats.sectors[group] += bytes / 512;
+  stats.nsecs[group] += now * ios - started;
+  stats.io_nsecs += now - (stats.stamp_ns > first ? stats.stamp_ns : first);
+  stats.stamp_ns = now;
+}
+
 /** Bytes of a request ended well or badly. Linux: blk_account_io_completion. */
 export function blk_account_io_completion(rq: request, bytes: number): void {
   const part = rq.part;

@@ -27,7 +27,6 @@ export function blk_queue_rq_timeout(q: request_queue, timeout: number): void {
 }
 EXPORT_SYMBOL(blk_queue_rq_timeout);
 
-/** Gives a started request its deadline. Linux: blk_add_timer. */
 export function blk_add_timer(rq: request): void {
   const q = rq.q;
   if (rq.timeout === 0) rq.timeout = q.rq_timeout;
@@ -35,6 +34,7 @@ export function blk_add_timer(rq: request): void {
   rq.deadline = jiffies() + rq.timeout;
   if (!timer_pending(q.timeout) || q.timeout.expires > rq.deadline) mod_timer(q.timeout, rq.deadline);
 }
+EXPORT_SYMBOL(blk_add_timer);
 
 /** A request that is back has no deadline. The timer is left to find out. */
 export function blk_del_timer(rq: request): void {

@@ -23,6 +23,11 @@ export function charge(cost: number): void {
 }
 EXPORT_SYMBOL(charge);
 
+export function charge_times(cost: number, times: number): void {
+  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] * times;
+}
+EXPORT_SYMBOL(charge_times);
+
 export function charge_ns(ns: number): void {
   clock[this_cpu.clock_index] += ns;
 }

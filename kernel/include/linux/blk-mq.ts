@@ -12,7 +12,7 @@ import { delayed_work } from "xenolith/linux/workqueue";
 import { bio_iter_begin, type req_iterator } from "xenolith/linux/bio";
 import { REQ_OP_MASK, REQ_OP_READ, REQ_OP_WRITE } from "xenolith/linux/blk_types";
 import type { bio, blk_opf_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
-import type { gendisk, queue_limits, request_queue } from "xenolith/linux/blkdev";
+import type { gendisk, io_comp_batch, queue_limits, request_queue, rq_list } from "xenolith/linux/blkdev";
 import type { scatterlist } from "xenolith/linux/scatterlist";
 import type { err_ptr } from "xenolith/linux/err";
 import type { Sleeps } from "xenolith/linux/sched";
@@ -39,7 +39,6 @@ export const MQ_RQ_IN_FLIGHT = 1;
 export const MQ_RQ_COMPLETE = 2;
 
 /** request.rq_flags. */
-export const RQF_STARTED = 1 << 1;
 export const RQF_FLUSH_SEQ = 1 << 4;
 export const RQF_DONTPREP = 1 << 7;
 export const RQF_QUIET = 1 << 11;
@@ -74,12 +73,10 @@ export class request {
   rq_flags = 0;
   /** MQ_RQ_*. */
   state = MQ_RQ_IDLE;
-  /** The driver tag, or BLK_MQ_NO_TAG. */
+  /** The driver tag, or BLK_MQ_NO_TAG while the request is nobody's. */
   tag = BLK_MQ_NO_TAG;
   /** The tag that the object belongs to, always. */
   readonly internal_tag: number;
-  /** Whether the tag is allocated. */
-  live = false;
   /** Bytes left; see blk_rq_bytes. */
   __data_len = 0;
   /** First sector; -1 (all ones on the wire) for a flush. */
@@ -129,6 +126,11 @@ export interface blk_mq_ops {
    * later (the core sees to it). BLK_STS_DEV_RESOURCE: try again when the driver runs the queue. Anything else ends the request.
    */
   queue_rq(hctx: blk_mq_hw_ctx, bd: blk_mq_queue_data): blk_status_t;
+  /**
+   * Starts as many requests of a list as it can, in their order: all of one hardware queue, and at least one. What it leaves in the list goes to
+   * queue_rq.
+   */
+  queue_rqs?(rqlist: rq_list): void;
   /** The batch ended although `last` was not announced. */
   commit_rqs?(hctx: blk_mq_hw_ctx): void;
   /** Ends a completed request; without it blk_mq_end_request with BLK_STS_OK is done. */
@@ -281,11 +283,21 @@ export declare function blk_execute_rq_nowait(rq: request, at_head: boolean): vo
 /** Sends it and waits. */
 export declare function blk_execute_rq(rq: request, at_head: boolean): Sleeps<blk_status_t>;
 /** IDLE to IN_FLIGHT; the first thing in queue_rq. */
-export declare function blk_mq_start_request(rq: request): void;
+export function blk_mq_start_request(rq: request): void {
+  if (rq.tag === BLK_MQ_NO_TAG || rq.state !== MQ_RQ_IDLE) blk_mq_bad_start(rq);
+  rq.state = MQ_RQ_IN_FLIGHT;
+  if (rq.mq_hctx.ops.timeout !== undefined) blk_add_timer(rq);
+}
+/** The driver has started a request that is not its own: our own bug. */
+export declare function blk_mq_bad_start(rq: request): never;
+/** Gives a started request its deadline. */
+export declare function blk_add_timer(rq: request): void;
 /** IN_FLIGHT to COMPLETE, then ops.complete. */
 export declare function blk_mq_complete_request(rq: request): void;
 /** Ends all bytes of a request with `error` and frees it. A request without bio is just freed. */
 export declare function blk_mq_end_request(rq: request, error: blk_status_t): void;
+/** Ends all requests of a batch, which is empty afterwards. */
+export declare function blk_mq_end_request_batch(iob: io_comp_batch): void;
 /** The second half of it, after blk_update_request said that nothing is left. */
 export declare function __blk_mq_end_request(rq: request, error: blk_status_t): void;
 /** Ends the first `nr_bytes`; true if some are left. */
@@ -399,6 +411,40 @@ export function rq_for_each_segment(rq: request, iter: req_iterator): void {
     iter.bio = null;
     iter.left = 0;
   }
+}
+
+/** Appends a request. */
+export function rq_list_add_tail(rl: rq_list, rq: request): void {
+  rq.rq_next = null;
+  if (rl.head === null) rl.head = rq;
+  else (rl.tail as request).rq_next = rq;
+  rl.tail = rq;
+}
+
+/** Takes the first request, or null. */
+export function rq_list_pop(rl: rq_list): request | null {
+  const rq = rl.head;
+  if (rq !== null) rl.head = rq.rq_next;
+  return rq;
+}
+
+export function rq_list_empty(rl: rq_list): boolean {
+  return rl.head === null;
+}
+
+/** The first request, or null. */
+export function rq_list_peek(rl: rq_list): request | null {
+  return rl.head;
+}
+
+/**
+ * Puts a completed request into a batch of them. False: it has to be ended by itself, since it failed or somebody waits for its end.
+ * Linux: blk_mq_add_to_batch.
+ */
+export function blk_mq_add_to_batch(req: request, iob: io_comp_batch, is_error: boolean): boolean {
+  if (is_error || req.end_io !== null) return false;
+  rq_list_add_tail(iob.req_list, req);
+  return true;
 }
 
 /** `for each bio of the request`: the next of a list. */

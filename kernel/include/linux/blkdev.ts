@@ -171,6 +171,8 @@ export class request_queue {
   /** Shared with every partition. */
   dying = false;
   nomerges = false;
+  /** Whether plain reads and writes may take the short way in: kept by blk_queue_update_plain. */
+  plain = false;
 }
 
 /** queue_flags bits. */
@@ -209,11 +211,20 @@ export class gendisk {
   }
 }
 
+/** struct rq_list: requests in order, linked by rq_next. `tail` counts only while there is a head. */
+export class rq_list {
+  head: request | null = null;
+  tail: request | null = null;
+}
+
+/** struct io_comp_batch: requests that a driver found done together. They all ended well. */
+export class io_comp_batch {
+  readonly req_list = new rq_list();
+}
+
 /** struct blk_plug: requests that one task gathers. */
 export class blk_plug {
-  /** First and last gathered request, through rq_next. */
-  mq_list: request | null = null;
-  mq_tail: request | null = null;
+  readonly mq_list = new rq_list();
   rq_count = 0;
   /** Requests of more than one hardware queue are gathered. */
   multiple_queues = false;

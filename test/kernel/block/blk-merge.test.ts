@@ -224,7 +224,7 @@ function wholePages(count: number, how: "contiguous" | "scattered"): Piece[] {
 function request_of(disk: gendisk, made: bio): request {
   const rq = new request(0);
   rq.q = disk.queue;
-  rq.live = true;
+  rq.tag = 0;
   rq.cmd_flags = made.bi_opf;
   rq.part = made.bi_bdev;
   rq.bio = made;

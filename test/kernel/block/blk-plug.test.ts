@@ -1,15 +1,29 @@
 import { beforeEach, describe, expect, it } from "vitest";
 import { submit_bio } from "xenolith/linux/bio";
-import { BLK_STS_IOERR, BLK_STS_OK, BLK_STS_RESOURCE, REQ_OP_READ, REQ_OP_WRITE } from "xenolith/linux/blk_types";
+import {
+  BLK_STS_DEV_RESOURCE,
+  BLK_STS_IOERR,
+  BLK_STS_OK,
+  BLK_STS_RESOURCE,
+  REQ_OP_READ,
+  REQ_OP_WRITE,
+} from "xenolith/linux/blk_types";
 import type { bio } from "xenolith/linux/blk_types";
-import { blk_finish_plug, blk_plug, blk_start_plug } from "xenolith/linux/blkdev";
-import { blk_mq_requeue_request, blk_mq_start_stopped_hw_queues, blk_mq_stop_hw_queues } from "xenolith/linux/blk-mq";
+import { blk_finish_plug, blk_plug, blk_start_plug, type rq_list } from "xenolith/linux/blkdev";
+import {
+  blk_mq_requeue_request,
+  blk_mq_start_request,
+  blk_mq_start_stopped_hw_queues,
+  blk_mq_stop_hw_queues,
+  rq_list_peek,
+  rq_list_pop,
+} from "xenolith/linux/blk-mq";
 import { wait_event, wait_queue_head } from "xenolith/linux/wait";
 import { msleep } from "xenolith/linux/delay";
 import "../../../kernel/block/blk-sysfs";
 import { bootBareKernel } from "../../kit/bare-kernel";
 import { Numbers } from "./fixtures";
-import { MqBench } from "./test-disk";
+import { MqBench, TestDisk, type TestDiskOptions } from "./test-disk";
 
 const kernel = bootBareKernel({ vcpus: 2 });
 kernel.runInitcalls();
@@ -82,6 +96,91 @@ describe("plugs", () => {
       expect(bench.disk.calls).toBe(1);
       go = true;
     });
+  });
+});
+
+describe("queue_rqs", () => {
+  function gather(bios: bio[]): void {
+    kernel.run(function* () {
+      const plug = new blk_plug();
+      blk_start_plug(plug);
+      for (const b of bios) yield* submit_bio(b);
+      blk_finish_plug(plug);
+    });
+  }
+
+  /** Takes the first `count` requests of each list. */
+  function taking(count: number, lists: number[][] = []): TestDiskOptions {
+    const queue_rqs = (rqlist: rq_list): void => {
+      lists.push([]);
+      for (let rq = rq_list_peek(rqlist); rq !== null; rq = rq.rq_next) lists[lists.length - 1].push(rq.__sector);
+      for (let i = 0; i < count; i++) {
+        const rq = rq_list_pop(rqlist);
+        if (rq === null) return;
+        blk_mq_start_request(rq);
+        bench.disk.held.push(rq);
+      }
+    };
+    return { queue_rqs };
+  }
+
+  it("the driver gets the whole list, and queue_rq what it leaves", () => {
+    const lists: number[][] = [];
+    bench.withDisk(
+      () => {
+        gather([0, 16, 32, 48].map((sector) => bench.make(sector)));
+        expect(lists).toEqual([[0, 16, 32, 48]]);
+        expect(bench.disk.held.map((rq) => rq.__sector)).toEqual([0, 16, 32, 48]);
+        expect(bench.disk.seen.map((s) => [s.sector, s.last])).toEqual([
+          [32, false],
+          [48, true],
+        ]);
+        bench.disk.endAll();
+        expect(bench.ended.map(([sector]) => sector)).toEqual([0, 16, 32, 48]);
+      },
+      {},
+      taking(2, lists),
+    );
+  });
+
+  it("a stopped queue and one with refused requests keep their order", () => {
+    const lists: number[][] = [];
+    bench.withDisk(
+      () => {
+        blk_mq_stop_hw_queues(bench.disk.disk.queue);
+        gather([bench.make(0), bench.make(16)]);
+        expect([lists, bench.disk.calls]).toEqual([[], 0]);
+        bench.disk.answers.push(BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE, BLK_STS_DEV_RESOURCE);
+        blk_mq_start_stopped_hw_queues(bench.disk.disk.queue, false);
+        kernel.runRunnable();
+        bench.disk.answers.length = 0;
+        gather([bench.make(32), bench.make(48)]);
+        kernel.runRunnable();
+        expect(lists).toEqual([]);
+        expect(bench.disk.seen.map((s) => s.sector)).toEqual([0, 16, 32, 48]);
+      },
+      {},
+      taking(9, lists),
+    );
+  });
+
+  it("requests of two disks go one by one", () => {
+    const lists: number[][] = [];
+    const other = new TestDisk();
+    kernel.run(() => other.add("otherdisk"));
+    bench.withDisk(
+      () => {
+        const far = bench.make(64);
+        far.bi_bdev = other.disk.part0;
+        gather([bench.make(0), far, bench.make(16)]);
+        expect(lists).toEqual([]);
+        expect([bench.disk.seen, other.seen].map((seen) => seen.map((s) => s.sector))).toEqual([[0, 16], [64]]);
+        other.endAll();
+      },
+      {},
+      taking(9, lists),
+    );
+    kernel.run(() => other.remove());
   });
 });
 

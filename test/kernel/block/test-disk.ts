@@ -29,6 +29,7 @@ export interface Seen {
   readonly flags: number;
   readonly sector: number;
   readonly sectors: number;
+  readonly segments: number;
   readonly last: boolean;
   readonly hctx: number;
 }
@@ -37,7 +38,7 @@ export interface Seen {
 export type TestDiskOptions = Partial<
   Pick<blk_mq_tag_set, "nr_hw_queues" | "queue_depth" | "reserved_tags" | "cmd_size">
 > &
-  Pick<blk_mq_ops, "complete" | "timeout">;
+  Pick<blk_mq_ops, "complete" | "timeout" | "queue_rqs">;
 
 export class TestDisk {
   readonly set = new blk_mq_tag_set();
@@ -54,8 +55,8 @@ export class TestDisk {
 
   /** Makes and registers the disk. */
   *add(name: string, limits: Partial<queue_limits> = {}, how: TestDiskOptions = {}): Sleeps<void> {
-    const { complete, timeout, ...fields } = how;
-    this.set.ops = { queue_rq: (hctx, bd) => this.queueRq(hctx, bd), complete, timeout };
+    const { complete, timeout, queue_rqs, ...fields } = how;
+    this.set.ops = { queue_rq: (hctx, bd) => this.queueRq(hctx, bd), complete, timeout, queue_rqs };
     Object.assign(this.set, { nr_hw_queues: 1, queue_depth: 4, flags: BLK_MQ_F_SHOULD_MERGE }, fields);
     if (blk_mq_alloc_tag_set(this.set) !== 0) throw new Error("tag set");
     const disk = blk_mq_alloc_disk(this.set, new queue_limits({ max_hw_sectors: 1024, ...limits }), this);
@@ -86,6 +87,7 @@ export class TestDisk {
       flags: rq.cmd_flags & ~0xff,
       sector: rq.__sector,
       sectors: rq.__data_len / 512,
+      segments: rq.nr_phys_segments,
       last: bd.last,
       hctx: hctx.queue_num,
     });

@@ -6,6 +6,7 @@ import {
   blkif_get_response,
   blkif_get_x86_32_req,
   blkif_get_x86_64_req,
+  blkif_put_page_request,
   blkif_put_request,
   blkif_put_response,
   blkif_put_x86_32_request,
@@ -67,6 +68,22 @@ describe("double fetches", () => {
 });
 
 describe("rings of several pages", () => {
+  it.each([1, 2, 3, 16])("%d pages: a request of one page is the same with and without an image", (count) => {
+    const [direct, copied] = [makePages(count), makePages(count)];
+    const [front, other] = [frontRing(BLKIF_SLOT_SIZE, direct.pages), frontRing(BLKIF_SLOT_SIZE, copied.pages)];
+    const image = new blkif_request_image();
+    for (let i = 0; i < front.nr_ents + 3; i++) {
+      const sector = i * 2 ** 31;
+      blkif_put_page_request(front, i & 1, 0xca00 + i, i, sector, 5 * i, 1 | (6 << 8));
+      front.req_prod_pvt++;
+      blkif_req_set_id(image, i);
+      blkif_req_set_rw(image, i & 1, 1, 0xca00 + i, sector);
+      blkif_req_set_seg(image, 0, 5 * i, 1, 6);
+      blkif_put_request(other, i, image);
+    }
+    expect(hex(direct.memory)).toBe(hex(copied.memory));
+  });
+
   const shapes = [2, 3, 4, 16].flatMap((count) => [
     [count, BLKIF_SLOT_SIZE] as const,
     [count, BLKIF_X86_32_SLOT_SIZE] as const,

@@ -296,6 +296,54 @@ export function blkif_put_request(r: front_ring, i: number, req: blkif_request_i
   for (let k = 0; k < REQUEST_WORDS; k++) put_word(r, first + k, req.words[k]);
 }
 
+/**
+ * Fills in the next slot of a ring, without an image: a READ or WRITE of one segment. `sects` is its first sector and, from bit 8 on, its last.
+ * What such a request does not define keeps what the slot held.
+ */
+export function blkif_put_page_request(
+  r: front_ring,
+  operation: number,
+  handle: number,
+  id: number,
+  sector_number: number,
+  gref: number,
+  sects: number,
+): void {
+  const first = RING_SLOT_WORD(r, r.req_prod_pvt);
+  const slot = first & (PAGE_WORDS - 1);
+  const page = r.pages[first >>> 10];
+  if (slot + SEG + 2 > PAGE_WORDS) {
+    put_page_request_across(r, first, operation | (1 << 8) | (handle << 16), id, sector_number, gref, sects);
+    return;
+  }
+  page_write32(page, slot, operation | (1 << 8) | (handle << 16));
+  page_write32(page, slot + ID, id);
+  page_write32(page, slot + ID + 1, 0);
+  page_write32(page, slot + SECTOR_NUMBER, sector_number);
+  page_write32(page, slot + SECTOR_NUMBER + 1, sector_number < 0x1_0000_0000 ? 0 : sector_number / 0x1_0000_0000);
+  page_write32(page, slot + SEG, gref);
+  page_write32(page, slot + SEG + 1, sects);
+}
+
+/** The same into a slot that straddles two pages, from word `first` of the ring on. */
+function put_page_request_across(
+  r: front_ring,
+  first: number,
+  head: number,
+  id: number,
+  sector_number: number,
+  gref: number,
+  sects: number,
+): void {
+  put_word(r, first, head);
+  put_word(r, first + ID, id);
+  put_word(r, first + ID + 1, 0);
+  put_word(r, first + SECTOR_NUMBER, sector_number);
+  put_word(r, first + SECTOR_NUMBER + 1, sector_number / 0x1_0000_0000);
+  put_word(r, first + SEG, gref);
+  put_word(r, first + SEG + 1, sects);
+}
+
 /** The same in the layout of an i386 front end, for a ring whose slots are that: a native domain never needs it, a test of the other ABI does. */
 export function blkif_put_x86_32_request(r: front_ring, i: number, req: blkif_request_image): void {
   const first = RING_SLOT_WORD(r, i);
