@@ -5,6 +5,7 @@ import { ENOMEM } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import type { page } from "xenolith/linux/mm_types";
 import type { Ptr } from "xenolith/linux/types";
+import { gnttab_page_cache_give, gnttab_page_cache_take } from "xenolith/xen/grant_table";
 import type { gnttab_page_cache } from "xenolith/xen/grant_table";
 import { xen_alloc_unpopulated_pages, xen_free_unpopulated_pages } from "xenolith/xen/xen";
 
@@ -23,14 +24,15 @@ EXPORT_SYMBOL(gnttab_free_pages);
 
 export function gnttab_page_cache_init(cache: gnttab_page_cache): void {
   cache.pages.length = 0;
+  cache.num_pages = 0;
 }
 EXPORT_SYMBOL(gnttab_page_cache_init);
 
 const one_page: page[] = [];
 
 export function gnttab_page_cache_get(cache: gnttab_page_cache, of: Ptr<page | null>): number {
-  const cached = cache.pages.pop();
-  if (cached !== undefined) {
+  const cached = gnttab_page_cache_take(cache);
+  if (cached !== null) {
     of.value = cached;
     return 0;
   }
@@ -41,13 +43,16 @@ export function gnttab_page_cache_get(cache: gnttab_page_cache, of: Ptr<page | n
 EXPORT_SYMBOL(gnttab_page_cache_get);
 
 export function gnttab_page_cache_put(cache: gnttab_page_cache, pages: readonly page[], num: number): void {
-  for (let i = 0; i < num; i++) cache.pages.push(pages[i]);
+  for (let i = 0; i < num; i++) gnttab_page_cache_give(cache, pages[i]);
 }
 EXPORT_SYMBOL(gnttab_page_cache_put);
 
 export function gnttab_page_cache_shrink(cache: gnttab_page_cache, num: number): void {
-  while (cache.pages.length > num) {
-    const surplus = cache.pages.splice(-Math.min(SHRINK_BATCH, cache.pages.length - num));
+  // What is beyond the pages in it has been taken.
+  cache.pages.length = cache.num_pages;
+  while (cache.num_pages > num) {
+    const surplus = cache.pages.splice(-Math.min(SHRINK_BATCH, cache.num_pages - num));
+    cache.num_pages = cache.pages.length;
     gnttab_free_pages(surplus.length, surplus);
   }
 }

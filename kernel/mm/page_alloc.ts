@@ -198,11 +198,6 @@ export function get_page(page: page): void {
 }
 EXPORT_SYMBOL(get_page);
 
-export function page_count(page: page): number {
-  return page._refcount;
-}
-EXPORT_SYMBOL(page_count);
-
 export function get_order(size: number): number {
   let order = 0;
   while (PAGE_SIZE * (1 << order) < size) order++;

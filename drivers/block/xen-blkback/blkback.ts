@@ -10,10 +10,21 @@
  * once, into `ring.req`, and only the copy is looked at. A bad request is answered with an error, and nothing is mapped for it; an
  * impossible producer index stops the ring until the front end reconnects.
  *
+ * Reads and writes of one segment, which are most of what a fast device gets, take a shorter way: all that are on the ring go together,
+ * one hypercall maps their pages, and what of them is done at one time is unmapped by one hypercall and answered together.
+ *
  * Consuming is plain code. What has to sleep (a discard, a barrier, a mapping that must be tried again, a busy device) makes it return
  * DISPATCH_SLEEPS; the thread sleeps for it and calls again, and dispatch goes on where it stopped (`pending_req.stage`).
  */
-import { bio_add_page, bio_alloc, bio_max_segs, bio_put, submit_bio, submit_bio_nowait } from "xenolith/linux/bio";
+import {
+  bio_add_page,
+  bio_alloc,
+  bio_max_segs,
+  bio_put,
+  bio_reuse,
+  submit_bio,
+  submit_bio_nowait,
+} from "xenolith/linux/bio";
 import {
   bdev_logical_block_size,
   bdev_nr_sectors,
@@ -32,6 +43,7 @@ import {
   REQ_SYNC,
 } from "xenolith/linux/blk_types";
 import type { bio, blk_opf_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
+import type { bio_vec } from "xenolith/linux/bvec";
 import { complete, reinit_completion, wait_for_completion_timeout } from "xenolith/linux/completion";
 import { msleep } from "xenolith/linux/delay";
 import { EACCES, EAGAIN, EINVAL, EIO, ENOMEM, EOPNOTSUPP } from "xenolith/linux/errno";
@@ -42,6 +54,7 @@ import type { irqreturn_t } from "xenolith/linux/interrupt";
 import { HZ, jiffies, msecs_to_jiffies, time_after, time_before } from "xenolith/linux/jiffies";
 import { BUG_ON, min } from "xenolith/linux/kernel";
 import { kthread_should_stop } from "xenolith/linux/kthread";
+import { page_count } from "xenolith/linux/mm";
 import type { page } from "xenolith/linux/mm_types";
 import { MODULE_PARM_DESC, module_param_named } from "xenolith/linux/moduleparam";
 import { pr_debug, pr_info, pr_warn, pr_warn_ratelimited } from "xenolith/linux/printk";
@@ -66,8 +79,10 @@ import {
   gnttab_map_status,
   gnttab_page_addr,
   gnttab_page_cache_get,
+  gnttab_page_cache_give,
   gnttab_page_cache_put,
   gnttab_page_cache_shrink,
+  gnttab_page_cache_take,
   gnttab_set_map_op,
   gnttab_set_unmap_op,
   gnttab_unmap_refs,
@@ -89,13 +104,19 @@ import {
   BLKIF_OP_WRITE_BARRIER,
   BLKIF_RSP_EOPNOTSUPP,
   BLKIF_RSP_ERROR,
+  BLKIF_REQUEST_WORD_GREF,
+  BLKIF_REQUEST_WORD_ID,
+  BLKIF_REQUEST_WORD_SECTOR_NUMBER,
+  BLKIF_REQUEST_WORD_SECTS,
   BLKIF_RSP_OKAY,
   BLKIF_SEGS_PER_INDIRECT_FRAME,
+  blkif_get_req_from,
   blkif_get_segments,
   blkif_get_x86_32_req,
   blkif_get_x86_64_req,
   blkif_put_response,
   blkif_sector,
+  blkif_set_one_segment,
 } from "xenolith/xen/interface/io/blkif";
 import type { blkif_request } from "xenolith/xen/interface/io/blkif";
 import {
@@ -103,6 +124,7 @@ import {
   RING_PUSH_RESPONSES_AND_CHECK_NOTIFY,
   RING_REQUEST_CONS_OVERFLOW,
   RING_REQUEST_PROD_OVERFLOW,
+  RING_SLOT_WORD,
   SRING_REQ_PROD_WORD,
 } from "xenolith/xen/interface/io/ring";
 import {
@@ -113,6 +135,8 @@ import {
   xenbus_transaction_start,
 } from "xenolith/xen/xenbus";
 import {
+  BATCH_MAP,
+  BATCH_SUBMIT,
   BLKIF_PROTOCOL_X86_32,
   DISPATCH_DRAIN,
   DISPATCH_INDIRECT,
@@ -121,6 +145,7 @@ import {
   DISPATCH_SUBMIT,
   MAX_INDIRECT_PAGES,
   MAX_INDIRECT_SEGMENTS,
+  XEN_BLKIF_BATCH,
   xen_blkif_get,
   xen_blkif_put,
 } from "./common";
@@ -363,6 +388,7 @@ function xen_blkbk_respond(pending_req: pending_req): void {
   const ring = pending_req.ring;
   const blkif = ring.blkif;
   make_response(ring, pending_req.id_lo, pending_req.id_hi, pending_req.operation, pending_req.status);
+  pending_req.status = BLKIF_RSP_OKAY;
   free_req(ring, pending_req);
   if (--ring.inflight === 0 && ring.drain) complete(ring.drain_complete);
   xen_blkif_put(blkif);
@@ -624,12 +650,23 @@ function __do_block_io_op(ring: xen_blkif_ring): number {
     if (RING_REQUEST_CONS_OVERFLOW(blk_rings, rc)) break;
     ring.eoi_flags &= ~XEN_EOI_FLAG_SPURIOUS;
     if (kthread_should_stop()) return IO_OP_MORE;
+    const taken = take_batch(ring, rc, rp);
+    if (taken !== 0) {
+      rc = (rc + taken) >>> 0;
+      // Before the answers, which may take these very slots.
+      blk_rings.req_cons = rc;
+      const err = dispatch_batch(ring);
+      if (err !== 0) return err;
+      if (need_resched()) return IO_OP_RESCHED;
+      continue;
+    }
     const pending_req = alloc_req(ring);
     if (pending_req === null) {
       ring.st_oo_req++;
       return IO_OP_MORE;
     }
-    if (ring.blkif.blk_protocol === BLKIF_PROTOCOL_X86_32) {
+    if (ring.req_taken) ring.req_taken = false;
+    else if (ring.blkif.blk_protocol === BLKIF_PROTOCOL_X86_32) {
       blkif_get_x86_32_req(ring.req, blk_rings, rc, MAX_INDIRECT_PAGES);
     } else {
       blkif_get_x86_64_req(ring.req, blk_rings, rc, MAX_INDIRECT_PAGES);
@@ -668,6 +705,7 @@ function dispatch(ring: xen_blkif_ring, req: blkif_request, pending_req: pending
 
 /** Does the sleeping for the request that returned DISPATCH_SLEEPS, and sees it through. 0, a negative errno or DISPATCH_BACK_OFF. */
 function* dispatch_sleeping(ring: xen_blkif_ring): Sleeps<number> {
+  if (ring.batch_count !== 0) return yield* dispatch_batch_sleeping(ring);
   const pending_req = ring.dispatching;
   if (pending_req === null) return yield* dispatch_discard_io(ring, ring.req);
   for (;;) {
@@ -885,6 +923,283 @@ function* submit_bios(pending_req: pending_req): Sleeps<number> {
   const biolist = pending_req.biolist;
   for (let i = pending_req.submitted; i < nbio; i++) yield* submit_bio(biolist[i]);
   return 0;
+}
+
+// ---- requests of one segment, in batches -----------------------------------------------------------------------------------------------------
+
+/**
+ * Takes requests `rc` to `rp` off the ring, as long as they are good reads and writes of one segment, at most XEN_BLKIF_BATCH of them: into
+ * `ring.batch`, and their mappings into `ring.map`. Returns how many. No word of a slot is read twice: what has been read of the request
+ * that ends the batch is in `ring.req`, and `ring.req_taken` says so.
+ */
+function take_batch(ring: xen_blkif_ring, rc: number, rp: number): number {
+  if (ring.req_taken) return 0;
+  const r = ring.blk_rings;
+  const blkif = ring.blkif;
+  const vbd = blkif.vbd;
+  const size = vbd_sz(vbd);
+  const mask = (bdev_logical_block_size(vbd.bdev as block_device) >> 9) - 1;
+  const plain = vbd.readonly ? 0xffff : 0xfffe;
+  const abi = blkif.blk_protocol === BLKIF_PROTOCOL_X86_32 ? 1 : 0;
+  let count = 0;
+  let reads = 0;
+  let read = 0;
+  let written = 0;
+  for (; rc !== rp && count < XEN_BLKIF_BATCH; rc = (rc + 1) >>> 0) {
+    const first = RING_SLOT_WORD(r, rc);
+    const slot = first & (PAGE_WORDS - 1);
+    const req = ring.pending_free;
+    // A slot that straddles two pages is for those who copy it whole.
+    if (req === null || slot + r.slot_words > PAGE_WORDS) break;
+    const shared = r.pages[first >>> 10];
+    const word = page_read32(shared, slot);
+    if ((word & plain) !== ONE_SEGMENT) {
+      blkif_get_req_from(ring.req, shared, slot, word, abi, MAX_INDIRECT_PAGES);
+      ring.req_taken = true;
+      break;
+    }
+    const at = slot - abi;
+    const id_lo = page_read32(shared, at + BLKIF_REQUEST_WORD_ID);
+    const id_hi = page_read32(shared, at + BLKIF_REQUEST_WORD_ID + 1);
+    const sector = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTOR_NUMBER);
+    const sector_hi = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTOR_NUMBER + 1);
+    const gref = page_read32(shared, at + BLKIF_REQUEST_WORD_GREF);
+    const sects = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTS) & 0xffff;
+    const first_sect = sects & 0xff;
+    const nsec = (sects >>> 8) + 1 - first_sect;
+    const of = gnttab_page_cache_take(ring.free_pages) ?? new_page(ring);
+    if (
+      sects > LAST_SECT_MAX ||
+      nsec < 1 ||
+      sector_hi !== 0 ||
+      sector + nsec > size ||
+      of === null ||
+      ((sector | nsec) & mask) !== 0
+    ) {
+      if (of !== null) gnttab_page_cache_give(ring.free_pages, of);
+      blkif_set_one_segment(ring.req, word, id_lo, id_hi, sector, sector_hi, gref, sects);
+      ring.req_taken = true;
+      break;
+    }
+    const operation = word & 1;
+    ring.pending_free = req.free_list;
+    req.id_lo = id_lo;
+    req.id_hi = id_hi;
+    req.operation = operation;
+    gnttab_set_map_op(
+      ring.map as gnttab_map_batch,
+      count,
+      gnttab_page_addr(of),
+      MAP_FLAGS[operation],
+      gref,
+      blkif.domid,
+    );
+    ring.pages_to_gnt[count] = of;
+    ring.batch[count++] = req;
+    prepare_bio(req, of, operation, sector, nsec << 9, first_sect << 9);
+    if (operation === BLKIF_OP_READ) {
+      reads++;
+      read += nsec;
+    } else written += nsec;
+  }
+  if (count !== 0) count_batch(ring, count, reads, read, written);
+  return count;
+}
+
+/** How requests of one segment map their page: the device writes what is read, and only reads what is written. */
+const MAP_FLAGS = [GNTMAP_host_map, GNTMAP_host_map | GNTMAP_readonly];
+/** Operation and number of segments of such a request, but for the bit that tells a write from a read. */
+const ONE_SEGMENT = BLKIF_OP_READ | (1 << 8);
+/** The largest last_sect, and any first_sect, as they lie in a descriptor. */
+const LAST_SECT_MAX = (((XEN_PAGE_SIZE >> 9) - 1) << 8) | 0xff;
+const PAGE_WORDS = XEN_PAGE_SIZE >> 2;
+
+function count_batch(ring: xen_blkif_ring, count: number, reads: number, read: number, written: number): void {
+  ring.batch_count = count;
+  ring.batch_next = 0;
+  ring.st_rd_req += reads;
+  ring.st_wr_req += count - reads;
+  ring.st_rd_sect += read;
+  ring.st_wr_sect += written;
+  ring.inflight += count;
+  ring.blkif.refcnt += count;
+}
+
+/** A page for a mapping that the pool does not have; null when out of memory. */
+function new_page(ring: xen_blkif_ring): page | null {
+  return gnttab_page_cache_get(ring.free_pages, ring.page_out) === 0 ? ring.page_out.value : null;
+}
+
+/** Fills in the request's own bio. */
+function prepare_bio(
+  req: pending_req,
+  of: page,
+  operation: number,
+  sector: sector_t,
+  len: number,
+  offset: number,
+): void {
+  const bio = req.bio ?? one_segment_bio(req, of);
+  const vec = req.vec as bio_vec;
+  bio_reuse(bio, operation === BLKIF_OP_READ ? REQ_OP_READ : REQ_OP_WRITE | REQ_SYNC | REQ_IDLE);
+  bio.bi_iter.bi_sector = sector;
+  bio.bi_iter.bi_size = len;
+  vec.bv_page = of;
+  vec.bv_len = len;
+  vec.bv_offset = offset;
+}
+
+/** Makes the bio that the request keeps. */
+function one_segment_bio(req: pending_req, of: page): bio {
+  const bio = new_bio(req, 1, REQ_OP_READ, 0);
+  bio.bi_end_io = end_one_segment;
+  bio_add_page(bio, of, XEN_PAGE_SIZE, 0);
+  req.bio = bio;
+  req.vec = bio.bi_io_vec[0];
+  return bio;
+}
+
+/** Maps the batch and sends it on its way. 0, DISPATCH_SLEEPS or DISPATCH_BACK_OFF. */
+function dispatch_batch(ring: xen_blkif_ring): number {
+  if (gnttab_map_refs(ring.map as gnttab_map_batch, null, ring.pages_to_gnt, ring.batch_count) === -EAGAIN) {
+    ring.batch_stage = BATCH_MAP;
+    return DISPATCH_SLEEPS;
+  }
+  return submit_batch(ring);
+}
+
+/** Hands over those bios of the batch that the device has not got yet, and answers what is done by then. As dispatch_batch. */
+function submit_batch(ring: xen_blkif_ring): number {
+  const map = ring.map as gnttab_map_batch;
+  const batch = ring.batch;
+  const count = ring.batch_count;
+  let ret = 0;
+  ring.done_pending = true;
+  for (let i = ring.batch_next; i < count; i++) {
+    const req = batch[i];
+    // Any other status is a failure, positive ones too (XSA-316).
+    if (gnttab_map_status(map, i) !== GNTST_okay) {
+      refuse_grant(ring, req);
+      ret = DISPATCH_BACK_OFF;
+      continue;
+    }
+    req.handle = gnttab_map_handle(map, i);
+    if (submit_bio_nowait(req.bio as bio)) continue;
+    ring.batch_next = i + 1;
+    ring.batch_stage = BATCH_SUBMIT;
+    answer_done(ring);
+    return DISPATCH_SLEEPS;
+  }
+  ring.batch_count = 0;
+  answer_done(ring);
+  return ret;
+}
+
+/** A reference that cannot be mapped: the request is answered in its turn, with an error. */
+function refuse_grant(ring: xen_blkif_ring, req: pending_req): void {
+  const bytes = (req.bio as bio).bi_iter.bi_size;
+  pr_debug("xen-blkback: invalid buffer -- could not remap it\n");
+  gnttab_page_cache_give(ring.free_pages, (req.vec as bio_vec).bv_page);
+  if (req.operation === BLKIF_OP_READ) ring.st_rd_sect -= bytes >>> 9;
+  else ring.st_wr_sect -= bytes >>> 9;
+  req.status = BLKIF_RSP_ERROR;
+  ring.done[ring.done_count++] = req;
+}
+
+/** Does the sleeping for the batch, and sees it through. 0 or DISPATCH_BACK_OFF. */
+function* dispatch_batch_sleeping(ring: xen_blkif_ring): Sleeps<number> {
+  for (;;) {
+    if (ring.batch_stage === BATCH_MAP) {
+      yield* gnttab_map_refs_retry(ring.map as gnttab_map_batch, null, ring.pages_to_gnt, ring.batch_count);
+    } else yield* submit_bio(ring.batch[ring.batch_next - 1].bio as bio);
+    const err = submit_batch(ring);
+    if (err !== DISPATCH_SLEEPS) return err;
+  }
+}
+
+/** The bio of a request of one segment has ended. Any context. */
+function end_one_segment(bio: bio): void {
+  const req = bio.bi_private as pending_req;
+  const ring = req.ring;
+  if (bio.bi_status !== BLK_STS_OK) {
+    pr_debug("xen-blkback: Buffer not up-to-date at end of operation, error=%d\n", bio.bi_status);
+    req.status = BLKIF_RSP_ERROR;
+  }
+  if (page_count((req.vec as bio_vec).bv_page) > 1) return unmap_later(req);
+  ring.done[ring.done_count++] = req;
+  if (!ring.done_pending) answer_done(ring);
+}
+
+/** Somebody still uses the page: the request is unmapped and answered by itself, when it is let go. */
+function unmap_later(req: pending_req): void {
+  const segment = req.segments[0];
+  segment.page = (req.vec as bio_vec).bv_page;
+  segment.handle = req.handle;
+  req.handle = INVALID_GRANT_HANDLE;
+  req.nr_segs = 1;
+  xen_blkbk_unmap_and_respond(req);
+}
+
+/** Unmaps and answers everything in `ring.done`. What is done meanwhile, in an interrupt, joins it. */
+function answer_done(ring: xen_blkif_ring): void {
+  ring.done_pending = true;
+  while (ring.done_count !== 0) {
+    const done = ring.done;
+    const count = ring.done_count;
+    ring.done = ring.done_spare;
+    ring.done_spare = done;
+    ring.done_count = 0;
+    for (let from = 0; from < count; from += GNTTAB_UNMAP_BATCH_MAX) {
+      unmap_done(ring, done, from, min(count, from + GNTTAB_UNMAP_BATCH_MAX));
+    }
+    respond_done(ring, done, count);
+  }
+  ring.done_pending = false;
+}
+
+/** Unmaps those of `done[from..to)` that are mapped. */
+function unmap_done(ring: xen_blkif_ring, done: pending_req[], from: number, to: number): void {
+  const unmap = ring.unmap as gnttab_unmap_batch;
+  const pages = ring.unmap_pages;
+  const cache = ring.free_pages;
+  let count = 0;
+  for (let i = from; i < to; i++) {
+    const req = done[i];
+    if (req.handle === INVALID_GRANT_HANDLE) continue;
+    const of = (req.vec as bio_vec).bv_page;
+    gnttab_set_unmap_op(unmap, count, gnttab_page_addr(of), GNTMAP_host_map, req.handle);
+    req.handle = INVALID_GRANT_HANDLE;
+    pages[count++] = of;
+  }
+  if (count === 0) return;
+  // We unmap what we mapped.
+  BUG_ON(gnttab_unmap_refs(unmap, null, pages, count) !== 0);
+  for (let i = 0; i < count; i++) gnttab_page_cache_give(cache, pages[i]);
+}
+
+/** Answers `done[0..count)`, of which nothing is mapped any more, and lets go of them. The front end hears of all at once. */
+function respond_done(ring: xen_blkif_ring, done: pending_req[], count: number): void {
+  const blk_rings = ring.blk_rings;
+  const was_empty = ring.pending_free === null;
+  const flags = spin_lock_irqsave(ring.blk_ring_lock);
+  let prod = blk_rings.rsp_prod_pvt;
+  for (let i = 0; i < count; i++) {
+    const req = done[i];
+    blkif_put_response(blk_rings, prod, req.id_lo, req.id_hi, req.operation, req.status);
+    prod = (prod + 1) >>> 0;
+    req.status = BLKIF_RSP_OKAY;
+    req.free_list = ring.pending_free;
+    ring.pending_free = req;
+  }
+  blk_rings.rsp_prod_pvt = prod;
+  const notify = RING_PUSH_RESPONSES_AND_CHECK_NOTIFY(blk_rings);
+  spin_unlock_irqrestore(ring.blk_ring_lock, flags);
+  if (notify) notify_remote_via_irq(ring.irq);
+  if (was_empty) wake_up(ring.pending_free_wq);
+  ring.inflight -= count;
+  if (ring.inflight === 0 && ring.drain) complete(ring.drain_complete);
+  ring.blkif.refcnt -= count - 1;
+  xen_blkif_put(ring.blkif);
 }
 
 /** Puts a response on the ring, and tells the front end if it asked for that. */

@@ -12,6 +12,7 @@
  */
 import { completion } from "xenolith/linux/completion";
 import type { bio, block_device } from "xenolith/linux/blk_types";
+import type { bio_vec } from "xenolith/linux/bvec";
 import type { file } from "xenolith/linux/fs";
 import type { page } from "xenolith/linux/mm_types";
 import type { dev_t, Ptr, sector_t } from "xenolith/linux/types";
@@ -25,10 +26,12 @@ import type {
   domid_t,
   gntab_unmap_queue_data,
   gnttab_map_batch,
+  gnttab_unmap_batch,
   grant_handle_t,
   grant_ref_t,
 } from "xenolith/xen/grant_table";
 import {
+  BLKIF_MAX_SEGMENTS_PER_REQUEST,
   BLKIF_SLOT_SIZE,
   BLKIF_X86_32_SLOT_SIZE,
   blkif_back_ring,
@@ -92,6 +95,12 @@ export const DISPATCH_INDIRECT = 1;
 export const DISPATCH_DRAIN = 2;
 export const DISPATCH_MAP = 3;
 export const DISPATCH_SUBMIT = 4;
+/** The batch waits: for its mapping to be tried again, or for the device to take the next of its bios. */
+export const BATCH_MAP = 5;
+export const BATCH_SUBMIT = 6;
+
+/** Requests that are taken off the ring, mapped and sent on their way together, at most. */
+export const XEN_BLKIF_BATCH = BLKIF_MAX_SEGMENTS_PER_REQUEST;
 
 /** A request that the front end waits for. Recycled through its ring's `pending_free`. */
 export class pending_req {
@@ -108,7 +117,7 @@ export class pending_req {
   /** Bios that have not ended. */
   pendcnt = 0;
   operation = 0;
-  /** BLKIF_RSP_*. */
+  /** BLKIF_RSP_*; OKAY while not in use. */
   status = 0;
   /** DISPATCH_*. */
   stage = DISPATCH_PARSE;
@@ -120,6 +129,11 @@ export class pending_req {
   /** Bios in `biolist`, and how many of them the block layer has taken: valid while it has not taken them all. */
   nbio = 0;
   submitted = 0;
+  /** The bio of a request of one segment: the request's own, made when it is first needed, and what it was made over. */
+  bio: bio | null = null;
+  vec: bio_vec | null = null;
+  /** The mapping of a request of one segment; INVALID_GRANT_HANDLE when it has none. */
+  handle: grant_handle_t = INVALID_GRANT_HANDLE;
   /** The unmapping at the end, GNTTAB_UNMAP_BATCH_MAX pages in each; and how many of them are under way. */
   readonly gnttab_unmap_data: gntab_unmap_queue_data[] = [];
   unmap_pendcnt = 0;
@@ -171,6 +185,22 @@ export class xen_blkif_ring {
   map_count = 0;
   map_retried = false;
   dispatching: pending_req | null = null;
+  /** The batch of requests being dispatched: how many, and which is next to be submitted. Slots of the arrays beyond that are of earlier ones. */
+  readonly batch: pending_req[] = [];
+  batch_count = 0;
+  batch_next = 0;
+  batch_stage = BATCH_SUBMIT;
+  /** A request that ended the batch before it: `req` holds its copy. */
+  req_taken = false;
+  /** Requests of one segment whose I/O is done, in the order of its end; answered together. */
+  done: pending_req[] = [];
+  done_count = 0;
+  /** Whoever is about to answer what is in `done` has not got there yet: nobody else needs to. */
+  done_pending = false;
+  /** The other array of that kind, and the operations and pages that unmap what is in it. */
+  done_spare: pending_req[] = [];
+  unmap: gnttab_unmap_batch | null = null;
+  readonly unmap_pages: page[] = [];
   readonly plug = new blk_plug();
   /** XEN_EOI_FLAG_* for the next end of interrupt: spurious until a request was seen. */
   eoi_flags = 0;

@@ -25,6 +25,7 @@ import {
   invalidate_bdev,
   sync_blockdev,
 } from "xenolith/linux/blkdev";
+import { bio_put } from "xenolith/linux/bio";
 import { BLK_OPEN_READ, BLK_OPEN_WRITE } from "xenolith/linux/blk_types";
 import type { block_device } from "xenolith/linux/blk_types";
 import {
@@ -65,7 +66,12 @@ import type { Ptr } from "xenolith/linux/types";
 import { cancel_work_sync, INIT_WORK } from "xenolith/linux/workqueue";
 import type { work_struct } from "xenolith/linux/workqueue";
 import { bind_interdomain_evtchn_to_irqhandler_lateeoi, unbind_from_irqhandler } from "xenolith/xen/events";
-import { gnttab_alloc_map_batch, gnttab_free_batch, gnttab_page_cache_init } from "xenolith/xen/grant_table";
+import {
+  gnttab_alloc_map_batch,
+  gnttab_alloc_unmap_batch,
+  gnttab_free_batch,
+  gnttab_page_cache_init,
+} from "xenolith/xen/grant_table";
 import type { grant_ref_t, gnttab_unmap_batch } from "xenolith/xen/grant_table";
 import { page_read32, XEN_PAGE_SIZE } from "xenolith/xen/page";
 import {
@@ -680,16 +686,23 @@ function* write_property(
 function free_ring_memory(ring: xen_blkif_ring): void {
   for (let req = ring.pending_free; req !== null; req = req.free_list) {
     for (const item of req.gnttab_unmap_data) gnttab_free_batch(item.unmap_ops as gnttab_unmap_batch);
+    if (req.bio !== null) bio_put(req.bio);
   }
   ring.pending_free = null;
   if (ring.map !== null) gnttab_free_batch(ring.map);
+  if (ring.unmap !== null) gnttab_free_batch(ring.unmap);
   ring.map = null;
+  ring.unmap = null;
 }
 
 /** Allocates a ring's requests: 32 for each of its pages, as many as it has slots. 0 or -ENOMEM, with nothing left behind. */
 function alloc_ring_memory(ring: xen_blkif_ring, nr_grefs: number): number {
   ring.map = gnttab_alloc_map_batch();
-  if (ring.map === null) return -ENOMEM;
+  ring.unmap = gnttab_alloc_unmap_batch();
+  if (ring.map === null || ring.unmap === null) {
+    free_ring_memory(ring);
+    return -ENOMEM;
+  }
   for (let i = 0; i < nr_grefs * XEN_BLKIF_REQS_PER_PAGE; i++) {
     const req = new pending_req(ring);
     req.free_list = ring.pending_free;

@@ -92,6 +92,20 @@ export function bio_max_segs(nr_segs: number): number {
   return nr_segs < BIO_MAX_VECS ? nr_segs : BIO_MAX_VECS;
 }
 
+/**
+ * Makes a bio that has ended ready to be submitted once more: same device, vectors, completion and owner. Where on the device and how many
+ * bytes (`bi_iter.bi_sector`, `bi_iter.bi_size`) is the caller's to say. Linux: bio_reuse.
+ */
+export function bio_reuse(bio: bio, opf: blk_opf_t): void {
+  const iter = bio.bi_iter;
+  bio.bi_opf = opf;
+  bio.bi_flags = 0;
+  bio.bi_status = 0;
+  bio.__bi_remaining = 1;
+  iter.bi_idx = 0;
+  iter.bi_bvec_done = 0;
+}
+
 /** The bio's operation. */
 export function bio_op(bio: bio): number {
   return bio.bi_opf & REQ_OP_MASK;

@@ -19,7 +19,9 @@ export declare function nth_page(page: page, n: number): page;
 export declare function get_page(page: page): void;
 /** Drops a reference; frees the page at 0. */
 export declare function put_page(page: page): void;
-export declare function page_count(page: page): number;
+export function page_count(page: page): number {
+  return page._refcount;
+}
 export declare function pfn_to_page(pfn: number): page;
 /** Makes a page that is not RAM known to pfn_to_page. (Linux: memremap_pages.) */
 export declare function mem_map_add_page(page: page): void;

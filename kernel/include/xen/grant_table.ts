@@ -99,7 +99,7 @@ export function gnttab_set_map_op(
   const ops = map.ops;
   const op = i * MAP_WORDS;
   ops[op] = addr;
-  ops[op + 1] = addr / ADDRESS_HIGH;
+  ops[op + 1] = addr < ADDRESS_HIGH ? 0 : addr / ADDRESS_HIGH;
   ops[op + 2] = flags;
   ops[op + 3] = ref;
   ops[op + 4] = domid | 0x10000;
@@ -144,7 +144,7 @@ export function gnttab_set_unmap_op(
   const ops = unmap.ops;
   const op = i * UNMAP_WORDS;
   ops[op] = addr;
-  ops[op + 1] = addr / ADDRESS_HIGH;
+  ops[op + 1] = addr < ADDRESS_HIGH ? 0 : addr / ADDRESS_HIGH;
   ops[op + 2] = (flags & 1) !== 0 ? addr : 0;
   ops[op + 3] = 0;
   ops[op + 4] = handle;
@@ -313,12 +313,18 @@ export declare function gnttab_batch_map(batch: gnttab_map_batch, count: number)
 /** Copies: the hypercall, and GNTST_eagain tried again. Results are in the statuses. */
 export declare function gnttab_batch_copy(batch: gnttab_copy_batch, count: number): Sleeps<void>;
 
-/** A pool of unpopulated pages. */
+/** A pool of unpopulated pages: the first `num_pages` of `pages`, last in first out. */
 export class gnttab_page_cache {
   readonly pages: page[] = [];
-  get num_pages(): number {
-    return this.pages.length;
-  }
+  num_pages = 0;
+}
+/** Takes the page that was put in last; null when there is none: `gnttab_page_cache_get` makes one. */
+export function gnttab_page_cache_take(cache: gnttab_page_cache): page | null {
+  return cache.num_pages === 0 ? null : cache.pages[--cache.num_pages];
+}
+/** Gives one page to the cache. */
+export function gnttab_page_cache_give(cache: gnttab_page_cache, of: page): void {
+  cache.pages[cache.num_pages++] = of;
 }
 /** Empties the bookkeeping of a new cache. */
 export declare function gnttab_page_cache_init(cache: gnttab_page_cache): void;

@@ -8,14 +8,7 @@
  * layout has every word after the first one word earlier, which is all that the two ABIs differ in. Ids are opaque and are two words;
  * sectors are 512 bytes. None of these sleeps or allocates.
  */
-import {
-  memcpy_to_page,
-  page_read32,
-  page_write16,
-  page_write32,
-  page_write8,
-  type shared_page,
-} from "xenolith/xen/page";
+import { memcpy_to_page, page_read32, page_write32, page_write8, type shared_page } from "xenolith/xen/page";
 import {
   BLKIF_MAX_INDIRECT_PAGES_PER_REQUEST,
   BLKIF_MAX_SEGMENTS_PER_REQUEST,
@@ -37,6 +30,11 @@ const REQUEST_WORDS = 28;
 const ID = 2;
 const SECTOR_NUMBER = 4;
 const SEG = 6;
+/** Word indices of a request of one segment, for whoever takes it apart without a copy of the whole. As above for an i386 peer. */
+export const BLKIF_REQUEST_WORD_ID = ID;
+export const BLKIF_REQUEST_WORD_SECTOR_NUMBER = SECTOR_NUMBER;
+export const BLKIF_REQUEST_WORD_GREF = SEG;
+export const BLKIF_REQUEST_WORD_SECTS = SEG + 1;
 const DISCARD_NR_SECTORS = 6;
 const INDIRECT_HANDLE = 6;
 const INDIRECT_GREFS = 7;
@@ -126,7 +124,21 @@ function get_req(dst: blkif_request, r: back_ring, i: number, abi: number, max_i
     page = gather(r, first);
     slot = 0;
   }
-  const word = page_read32(page, slot);
+  blkif_get_req_from(dst, page, slot, page_read32(page, slot), abi, max_indirect_pages);
+}
+
+/**
+ * Copies the request at word `slot` of `page`, which it does not straddle, into `dst`. Its first word has been read already and is `word`; `abi`
+ * is 0 for a 64-bit front end and 1 for an i386 one.
+ */
+export function blkif_get_req_from(
+  dst: blkif_request,
+  page: shared_page,
+  slot: number,
+  word: number,
+  abi: number,
+  max_indirect_pages: number,
+): void {
   slot -= abi;
   const operation = word & 0xff;
   dst.operation = operation;
@@ -135,6 +147,29 @@ function get_req(dst: blkif_request, r: back_ring, i: number, abi: number, max_i
   if (operation <= BLKIF_OP_FLUSH_DISKCACHE) get_rw(dst, page, slot, word);
   else if (operation === BLKIF_OP_DISCARD) get_discard(dst, page, slot, word);
   else if (operation === BLKIF_OP_INDIRECT) get_indirect(dst, page, slot, word, max_indirect_pages);
+}
+
+/** What `blkif_get_req_from` makes of a READ or WRITE of one segment, whose words have been read already. */
+export function blkif_set_one_segment(
+  dst: blkif_request,
+  word: number,
+  id_lo: number,
+  id_hi: number,
+  sector_number_lo: number,
+  sector_number_hi: number,
+  gref: number,
+  sects: number,
+): void {
+  dst.operation = word & 0xff;
+  dst.nr_segments = (word >>> 8) & 0xff;
+  dst.handle = word >>> 16;
+  dst.id_lo = id_lo;
+  dst.id_hi = id_hi;
+  dst.sector_number_lo = sector_number_lo;
+  dst.sector_number_hi = sector_number_hi;
+  dst.seg_gref[0] = gref;
+  dst.seg_first_sect[0] = sects;
+  dst.seg_last_sect[0] = sects >>> 8;
 }
 
 function get_rw(dst: blkif_request, page: shared_page, slot: number, word: number): void {
@@ -400,5 +435,6 @@ export function blkif_put_response(
     put_word(r, first + 1, id_hi);
   }
   page_write8(page, last * 4, operation);
-  page_write16(page, last * 4 + 2, status);
+  page_write8(page, last * 4 + 2, status);
+  page_write8(page, last * 4 + 3, status >>> 8);
 }
