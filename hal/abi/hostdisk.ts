@@ -13,7 +13,13 @@ export const HOSTDISK_OP_query = 0;
 export const HOSTDISK_OP_setup = 1;
 export const HOSTDISK_OP_submit = 2;
 
-/** query: a0 = op, a1 = address of this struct with `index` filled in; -ENODEV when there is no such disk. 64 bytes. */
+/** Disks of one machine, at most. */
+export const HOSTDISKS_MAX = 256;
+
+/**
+ * query: a0 = op, a1 = address of this struct with `index` filled in. -ENODEV when there is no disk of this index (any more), -ENXIO when there
+ * was never one of this index or above. 64 bytes.
+ */
 export const HOSTDISK_QUERY_SIZE = 64;
 export const HOSTDISK_QUERY_index = 0; // u32, in
 export const HOSTDISK_QUERY_flags = 4; // u32, out: HOSTDISK_F_*

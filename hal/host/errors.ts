@@ -64,6 +64,14 @@ export function errorDiskDirectory(file: string): UserError {
   return usage("DISK_DIRECTORY", `disk ${file}: is a directory; name a regular file`);
 }
 
+export function errorDiskInUse(spec: string, access: "r" | "w"): UserError {
+  const how = access === "w" ? "writes to it" : "reads it";
+  return usage(
+    "DISK_IN_USE",
+    `disk "${spec}": another domain ${how}; attach it with access "r" to both of them, or take a copy`,
+  );
+}
+
 export function errorDiskMissing(file: string): UserError {
   return usage("DISK_MISSING", `disk ${file}: no such file; make one, for instance: truncate -s 64M ${file}`);
 }
@@ -86,8 +94,36 @@ export function errorDiskSpec(spec: string, why: string): UserError {
   return usage("DISK_SPEC", `disk "${spec}": ${why}`);
 }
 
+export function errorDiskTooMany(spec: string, max: number): UserError {
+  return usage("DISK_TOO_MANY", `disk "${spec}": the machine has ${max} disks, and no more are possible; detach one`);
+}
+
 export function errorDiskUnusable(file: string, why: string): UserError {
   return usage("DISK_UNUSABLE", `disk ${file}: cannot be opened: ${why}`);
+}
+
+export function errorDomainDom0(what: string): UserError {
+  return usage("DOMAIN_DOM0", `the first domain cannot be ${what}: the machine ends with it`);
+}
+
+export function errorDomainEnded(name: string, how: string): UserError {
+  return usage("DOMAIN_ENDED", `${name} has ended (${how}) and is kept to be looked at; destroy or restart it first`);
+}
+
+export function errorDomainExists(name: string): UserError {
+  return usage("DOMAIN_EXISTS", `there is a domain "${name}" already; choose another name`);
+}
+
+export function errorDomainMemory(name: string, why: string): UserError {
+  return usage("DOMAIN_MEMORY", `domain ${name} cannot be made: ${why}; destroy another one, or give it less memory`);
+}
+
+export function errorDomainNotPaused(name: string): UserError {
+  return usage("DOMAIN_NOT_PAUSED", `${name} is not paused`);
+}
+
+export function errorDomainPaused(name: string, what: string): UserError {
+  return usage("DOMAIN_PAUSED", `${name} is paused and cannot ${what}; unpause it first`);
 }
 
 export function errorEmptyCommand(known: readonly string[]): UserError {
@@ -124,6 +160,10 @@ export function errorMachineFile(file: string, where: string, why: string): User
 export function errorModuleParameter(origin: string, word: string, name: string, known: readonly string[]): UserError {
   const choice = known.length === 0 ? "; it has none" : suggestion(name, known);
   return usage("MODULE_PARAMETER", `${origin}: "${word}": the module has no such parameter${choice}`);
+}
+
+export function errorNoBackEnd(vdev: string, domid: number): UserError {
+  return usage("NO_BACK_END", `disk ${vdev}: domain ${domid}, which had its back end, is gone`);
 }
 
 export function errorNoDisk(vdev: string, known: readonly string[]): UserError {

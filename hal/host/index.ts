@@ -19,6 +19,14 @@ export type { DiskOptions } from "./disks/options";
 export { type DiskSpec, parseDiskSpec } from "./toolstack/disk-spec";
 export { type DomainConfig, type MachineConfig, parseMachineFile, readMachineFile } from "./toolstack/machine-file";
 export type { Attachment, AttachmentPhase, StateStep } from "./toolstack/attachments";
+export {
+  type DomainAction,
+  type EndReason,
+  type ShutdownRequest,
+  DOMAIN_ACTIONS,
+  SHUTDOWN_REQUESTS,
+} from "./toolstack/domain-actions";
+export type { DomainEnd } from "./toolstack/domains";
 export type { Counters } from "./toolstack/counters";
 export type { Ledger } from "./hypervisor/ledger";
 export type { HostConnection, HostOperations } from "./xenstored/host-connection";

@@ -2,6 +2,7 @@
 import type { EngineName } from "./engines/engine";
 import type { Flavour } from "./image/format";
 import type { Image } from "./image/image";
+import type { DomainEnd } from "./toolstack/domains";
 import type { MachineConfig } from "./toolstack/machine-file";
 
 /** What a machine is made of. */
@@ -22,6 +23,8 @@ export interface MachineOptions {
   readonly onLog?: (line: LogLine) => void;
   /** Called at each step of the boot, with its name: for bootcharts. */
   readonly onPhase?: (name: string) => void;
+  /** Called when a domain has ended by itself, with what is done about it. */
+  readonly onEnd?: (end: DomainEnd) => void;
   /** Folder that relative disk files are in; default the working directory. */
   readonly folder?: string;
 }

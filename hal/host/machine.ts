@@ -10,7 +10,14 @@
 import { vbd_identify } from "../abi/io/vbd";
 import type { HostDisk } from "./disks/disk";
 import type { EngineName } from "./engines/engine";
-import { errorNoDomain, errorNoProgram } from "./errors";
+import {
+  errorDomainDom0,
+  errorDomainEnded,
+  errorDomainExists,
+  errorDomainNotPaused,
+  errorDomainPaused,
+  errorNoProgram,
+} from "./errors";
 import type { Hypervisor } from "./hypervisor/hypervisor";
 import type { Ledger } from "./hypervisor/ledger";
 import type { DomainState, InputRecord } from "./hypervisor/state";
@@ -20,7 +27,8 @@ import type { LogLine, MachineOptions, RunResult } from "./machine-options";
 import { Machinery } from "./machinery";
 import type { Attachment } from "./toolstack/attachments";
 import { type Counters, countersOf } from "./toolstack/counters";
-import type { MachineDomain } from "./toolstack/domains";
+import type { ShutdownRequest } from "./toolstack/domain-actions";
+import type { DomainEnd, MachineDomain } from "./toolstack/domains";
 import type { DomainConfig } from "./toolstack/machine-file";
 import { createEngine } from "./toolstack/machine-parts";
 import type { Execution } from "./toolstack/programs";
@@ -31,6 +39,7 @@ import type { XenStored } from "./xenstored/xenstored";
 const BOOT_NS_MAX = 300e9;
 const RUN_NS_MAX = 3600e9;
 const DETACH_NS_MAX = 60e9;
+const SHUTDOWN_NS_MAX = 60e9;
 
 /** The cause of a wait's end that is not success, in words. */
 type Hindrance = () => string | null;
@@ -58,7 +67,7 @@ export class Machine {
   static async create(options: MachineOptions): Promise<Machine> {
     const engine = await createEngine(options.engine ?? "quickjs", options.config);
     const machine = new Machine(new Machinery(options, engine));
-    for (const domain of options.config.domains) machine.createDomain(domain);
+    for (const domain of options.config.domains) machine.addDomain(domain);
     return machine;
   }
 
@@ -69,12 +78,11 @@ export class Machine {
 
   // ---- domains
 
-  /** Adds a domain with its disks; it starts with the next call that lets the machine run. The first one is dom0. */
+  /** Adds a domain with its disks; it starts with the next call that lets the machine run. The first one is dom0. Throws UserError. */
   createDomain(config: DomainConfig): void {
-    const extra = this.parts.options.append?.[config.name] ?? "";
-    const domain = this.parts.builder.create({ ...config, cmdline: `${config.cmdline} ${extra}`.trim() });
-    this.parts.watchDomain(domain.domid);
-    for (const spec of config.disks) this.attachDisk(config.name, spec);
+    if (this.domainNames().includes(config.name)) throw errorDomainExists(config.name);
+    this.record("create", `${config.name} ${config.disks.join(" ")}`.trim());
+    this.addDomain(config);
   }
 
   /** Names of the domains that exist, dom0 first. */
@@ -84,34 +92,83 @@ export class Machine {
 
   /** What is known of a domain, by name. Throws UserError. */
   domain(name: string): MachineDomain & { readonly state: DomainState } {
-    const domain = this.parts.builder.list().find((candidate) => candidate.name === name);
-    if (domain === undefined) throw errorNoDomain(name, this.domainNames());
+    const domain = this.parts.builder.find(name);
     return { ...domain, state: this.hypervisor.domain(domain.domid) };
   }
 
-  /** Stops giving it time; counted. */
+  /** Stops giving it time; counted. Throws UserError. */
   pause(name: string): void {
+    const { domid } = this.living(name);
     this.record("pause", name);
-    this.hypervisor.pauseDomain(this.domain(name).domid);
+    this.hypervisor.pauseDomain(domid);
   }
 
+  /** Takes one pause back. Throws UserError. */
   unpause(name: string): void {
+    const { domid, state } = this.living(name);
+    if (state.pauseCount === 0) throw errorDomainNotPaused(name);
     this.record("unpause", name);
-    this.hypervisor.unpauseDomain(this.domain(name).domid);
+    this.hypervisor.unpauseDomain(domid);
   }
 
-  /** Ends a domain at once, as `xl destroy`: its disks go, its peers see it. */
+  /** Ends a domain at once, as `xl destroy`: its disks go, its peers see it. One between two lives does not come back. Throws UserError. */
   destroy(name: string): void {
-    this.record("destroy", name);
-    const { domid } = this.domain(name);
-    this.hypervisor.destroyDomain(domid);
-    this.parts.builder.remove(domid);
-    this.parts.unwatchDomain(domid);
-    for (const attachment of this.parts.attachments.list) {
-      if (attachment.phase === "gone") continue;
-      if (attachment.vbd.backDomid === domid) this.parts.attachments.drop(attachment);
-      else if (attachment.vbd.frontDomid === domid) this.parts.attachments.detach(attachment);
+    const { lifecycle } = this.parts;
+    if (lifecycle.isRestarting(name)) {
+      this.record("destroy", name);
+      lifecycle.cancelRestart(name);
+      return;
     }
+    const domain = this.domain(name);
+    if (domain.domid === 0) throw errorDomainDom0("destroyed");
+    this.record("destroy", name);
+    lifecycle.destroy(domain);
+  }
+
+  /** Ends a domain at once, and starts it again with the disks that it has; waits until it takes programs. Throws UserError. */
+  restart(name: string): void {
+    const domain = this.domain(name);
+    if (domain.domid === 0) throw errorDomainDom0("restarted");
+    const since = this.parts.lifecycle.endCount;
+    this.record("restart", name);
+    this.parts.lifecycle.restart(domain);
+    this.waitForDomain(name, since);
+  }
+
+  /** Writes the request into control/shutdown, as `xl shutdown` does; the guest acts on it when it runs. Throws UserError. */
+  requestShutdown(name: string, request: ShutdownRequest): void {
+    const { domid } = this.living(name);
+    this.record("shutdown", `${name} ${request}`);
+    this.xenstore.write(`/local/domain/${domid}/control/shutdown`, request);
+  }
+
+  /** Asks a domain to end, waits until it has, and says how it went; what becomes of it is its configuration's choice. Throws UserError. */
+  shutdown(name: string, request: ShutdownRequest = "poweroff"): DomainEnd {
+    const { domid, state } = this.living(name);
+    if (state.pauseCount > 0) throw errorDomainPaused(name, "shut down");
+    const { lifecycle, hindrances } = this.parts;
+    const since = lifecycle.endCount;
+    const end = () => lifecycle.endsSince(since).find((candidate) => candidate.domid === domid);
+    this.requestShutdown(name, request);
+    this.runUntil(
+      () => end() !== undefined,
+      SHUTDOWN_NS_MAX,
+      () => hindrances.endOf("", since),
+      () => `${name} does not shut down: nobody acts on control/shutdown`,
+    );
+    return end() as DomainEnd;
+  }
+
+  /** Asks a domain to reboot, and waits until it takes programs again, if that is what its configuration says. Throws UserError. */
+  reboot(name: string): void {
+    const since = this.parts.lifecycle.endCount;
+    const { action } = this.shutdown(name, "reboot");
+    if (action === "restart") this.waitForDomain(name, since);
+  }
+
+  /** How domains have ended by themselves, oldest first; the last few. */
+  ends(): readonly DomainEnd[] {
+    return this.parts.lifecycle.endsSince(0);
   }
 
   // ---- running
@@ -123,10 +180,11 @@ export class Machine {
 
   /** Runs until every domain takes programs and every disk is connected. */
   boot(): void {
+    const since = this.parts.lifecycle.endCount;
     this.runUntil(
       () => this.parts.hindrances.isBooted(),
       BOOT_NS_MAX,
-      () => this.parts.hindrances.death(),
+      () => this.parts.hindrances.loss(since),
       () => `the machine does not finish booting: ${this.parts.hindrances.bootProblems()}`,
     );
   }
@@ -143,14 +201,15 @@ export class Machine {
 
   /** Runs a program in a domain and waits for its end. Throws as `start`. */
   run(name: string, command: string): RunResult {
-    const domain = this.domain(name);
+    const { lifecycle, hindrances } = this.parts;
+    const since = lifecycle.endCount;
     const execution = this.start(name, command);
-    if (domain.state.pauseCount > 0)
+    if (this.domain(name).state.pauseCount > 0)
       throw new MachineError("stuck", `"${command}" in ${name} does not run: it is paused`);
     this.runUntil(
       () => execution.status !== null,
       RUN_NS_MAX,
-      () => this.parts.hindrances.death([domain.domid]),
+      () => hindrances.endOf(name, since),
       () => `"${command}" in ${name} does not end: nothing is left that could run`,
     );
     return { status: execution.status as number, output: execution.output };
@@ -176,6 +235,7 @@ export class Machine {
   step(): boolean {
     const ran = this.hypervisor.step();
     this.parts.takeStoreEvents();
+    this.parts.lifecycle.poll();
     return ran;
   }
 
@@ -186,36 +246,42 @@ export class Machine {
    * Returns the device's name. Throws UserError.
    */
   attachDisk(name: string, spec: string, disk?: HostDisk): string {
+    const { domid } = this.living(name);
     this.record("attach", `${name} ${spec}`);
-    const { domid } = this.domain(name);
-    return this.parts.disks.attach(domid, spec, disk, (backend) => this.domain(backend).domid);
+    return this.parts.disks.attach(domid, spec, disk, (backend) => this.living(backend).domid);
   }
 
-  /** Detaches a disk and waits until both drivers have let go. */
-  detachDisk(name: string, vdev: string): void {
-    const attachment = this.parts.disks.find(this.domain(name).domid, vdev);
-    this.record("detach", `${name} ${vdev}`);
+  /**
+   * Detaches a disk and waits until both drivers have let go; "force" does not ask them, and may lose what is in flight. Throws UserError.
+   */
+  detachDisk(name: string, vdev: string, how: "ask" | "force" = "ask"): void {
+    const { domid, state } = this.domain(name);
+    const attachment = this.parts.disks.find(domid, vdev);
+    if (how === "ask" && state.pauseCount > 0) throw errorDomainPaused(name, `let go of ${vdev}`);
+    this.record("detach", `${name} ${vdev}${how === "force" ? " force" : ""}`);
+    if (how === "force") return this.parts.attachments.drop(attachment);
     this.parts.attachments.detach(attachment);
+    const since = this.parts.lifecycle.endCount;
     this.runUntil(
       () => attachment.phase === "gone",
       DETACH_NS_MAX,
-      () => this.parts.hindrances.death([attachment.vbd.backDomid]),
+      () => this.parts.hindrances.endOf(this.parts.builder.nameOf(attachment.vbd.backDomid), since),
       () => `${vdev} of ${name} is still in use`,
     );
-    this.parts.disks.close(attachment.diskIndex);
   }
 
-  /** Runs until every disk that is being attached is connected. */
+  /** Runs until every disk that is being attached is connected; those of paused domains cannot. */
   waitForDisks(): void {
+    const since = this.parts.lifecycle.endCount;
     this.runUntil(
       () => this.parts.hindrances.pendingDisks().length === 0,
       BOOT_NS_MAX,
-      () => this.parts.hindrances.death(),
+      () => this.parts.hindrances.loss(since),
       () => `disks do not connect: ${this.parts.hindrances.bootProblems()}`,
     );
   }
 
-  /** All disks that were ever attached, oldest first. */
+  /** All disks that are attached or on their way, oldest first. */
   attachedDisks(): readonly Attachment[] {
     return this.parts.attachments.list;
   }
@@ -283,6 +349,29 @@ export class Machine {
   }
 
   // ---- inside
+
+  private addDomain(config: DomainConfig): void {
+    const extra = this.parts.options.append?.[config.name] ?? "";
+    this.parts.lifecycle.create({ ...config, cmdline: `${config.cmdline} ${extra}`.trim() });
+  }
+
+  /** A domain that has not ended. Throws UserError. */
+  private living(name: string): MachineDomain & { readonly state: DomainState } {
+    const domain = this.domain(name);
+    if (domain.end !== null) throw errorDomainEnded(name, domain.end.reason);
+    return domain;
+  }
+
+  /** Runs until a domain that is being started takes programs and has its disks. */
+  private waitForDomain(name: string, since: number): void {
+    const { hindrances } = this.parts;
+    this.runUntil(
+      () => hindrances.isUp(name),
+      BOOT_NS_MAX,
+      () => hindrances.loss(since),
+      () => `${name} does not finish booting: ${hindrances.bootProblems()}`,
+    );
+  }
 
   private runUntil(done: () => boolean, limitNs: number, death: Hindrance, problem: () => string): void {
     const deadline = this.now + limitNs;

@@ -8,19 +8,16 @@ import type { Engine } from "./engines/engine";
 import { Hypervisor } from "./hypervisor/hypervisor";
 import type { Flavour } from "./image/format";
 import type { MachineOptions } from "./machine-options";
-import { Attachments } from "./toolstack/attachments";
+import { Attachments, createAttachmentsState } from "./toolstack/attachments";
 import { Disks } from "./toolstack/disks";
 import { DomainBuilder } from "./toolstack/domains";
 import { Hindrances } from "./toolstack/hindrances";
 import { costsOf } from "./toolstack/machine-parts";
-import { Programs, execPath, readyPath } from "./toolstack/programs";
+import { EXEC_TOKEN, Lifecycle, READY_TOKEN } from "./toolstack/lifecycle";
+import { Programs } from "./toolstack/programs";
 import { StackTranslator } from "./toolstack/stack-trace";
 import type { HostConnection } from "./xenstored/host-connection";
 import { XenStored } from "./xenstored/xenstored";
-
-/** Tokens of the toolstack's watches; those of disks are `INDEX front` and `INDEX back`. */
-const EXEC_TOKEN = "exec";
-const READY_TOKEN = "ready";
 
 export class Machinery {
   readonly seed: number;
@@ -35,6 +32,7 @@ export class Machinery {
   readonly attachments: Attachments;
   readonly disks: Disks;
   readonly translator: StackTranslator;
+  readonly lifecycle: Lifecycle;
   readonly hindrances: Hindrances;
 
   /** Parts of a machine without domains. Throws UserError. */
@@ -74,23 +72,21 @@ export class Machinery {
       this.hypervisor,
       this.store,
       (domid, device, done) => this.programs.statDevice(domid, device, done),
-      [],
+      createAttachmentsState(),
+      (diskIndex) => this.disks.close(diskIndex),
     );
-    this.disks = new Disks(this.attachments, options.folder ?? process.cwd());
-    this.hindrances = new Hindrances(this.hypervisor, this.builder, this.attachments, this.translator);
+    this.disks = new Disks(this.hypervisor, this.attachments, options.folder ?? process.cwd());
+    this.lifecycle = new Lifecycle({
+      hypervisor: this.hypervisor,
+      builder: this.builder,
+      attachments: this.attachments,
+      disks: this.disks,
+      programs: this.programs,
+      store: this.store,
+      onEnd: (end) => this.options.onEnd?.(end),
+    });
+    this.hindrances = new Hindrances(this.builder, this.attachments, this.lifecycle, this.translator);
     this.connectServices();
-  }
-
-  /** Watches what a new domain says of itself. */
-  watchDomain(domid: number): void {
-    this.store.watch(readyPath(domid), READY_TOKEN);
-    this.store.watch(execPath(domid), EXEC_TOKEN);
-  }
-
-  /** Ends the watches of a domain that is gone. */
-  unwatchDomain(domid: number): void {
-    this.store.unwatch(readyPath(domid), READY_TOKEN);
-    this.store.unwatch(execPath(domid), EXEC_TOKEN);
   }
 
   /** Hands on what the store has told the toolstack since the last call. */
@@ -108,7 +104,10 @@ export class Machinery {
     this.hypervisor.setServices({
       store: (domid) => void this.xenstored.service(domid),
       console: (domid) => this.builder.addConsole(domid, this.consoled.service(domid)),
-      shutdown: () => this.xenstored.announceShutdown(),
+      shutdown: (domid) => {
+        this.xenstored.announceShutdown();
+        this.lifecycle.note(domid);
+      },
     });
     this.hypervisor.setObserver({
       logLine: (domid, at, text) => {

@@ -115,7 +115,8 @@ export function testConfig(options: BootOptions = {}): MachineConfig {
   const config = parseMachineFile(JSON.stringify(costs === undefined ? file : { ...file, costs }), "(test)");
   const common = { vcpus: options.vcpus ?? 1 };
   const changes: Partial<DomainConfig>[] = [{ modules: ["hostdisk", "xen-blkback"], ...options.dom0 }];
-  for (const guest of guests) changes.push({ modules: ["xen-blkfront"], ...guest });
+  // A guest that crashed stays, so that the test can look at it.
+  for (const guest of guests) changes.push({ modules: ["xen-blkfront"], onCrash: "preserve", ...guest });
   if (guests.length > 0) changes[1] = { ...changes[1], disks: firstDisks(options, changes[1].disks ?? []) };
   const domains = config.domains.map((domain, index) => ({ ...domain, ...common, ...changes[index] }));
   return { ...config, domains };

@@ -9,7 +9,7 @@
  * The hypervisor is trusted. It reads the descriptor page only during the doorbell, under `hostdisk_lock`; it writes the completion page at
  * any time: `prod`, `generation` and entries are its, `cons` is ours.
  */
-import { EIO, ENODEV, ENOMEM } from "xenolith/linux/errno";
+import { EIO, ENODEV, ENOMEM, ENXIO } from "xenolith/linux/errno";
 import { IS_ERR } from "xenolith/linux/err";
 import { GFP_KERNEL, GFP_ZERO } from "xenolith/linux/gfp";
 import { IRQ_HANDLED } from "xenolith/linux/interrupt";
@@ -83,6 +83,7 @@ import {
   HOSTDISK_FLUSH,
   HOSTDISK_F_READONLY,
   HOSTDISK_F_REMOVABLE,
+  HOSTDISKS_MAX,
   HOSTDISK_OP_setup,
   HOSTDISK_OP_submit,
   HOSTDISK_READ,
@@ -100,8 +101,6 @@ import type { hostdisk_info } from "./query";
 
 const HOSTDISK_MAJOR = 240;
 const HOSTDISK_MINORS = 16;
-/** Indices that are looked at. */
-const HOSTDISKS_MAX = 16;
 const QUEUE_DEPTH = 64;
 /** Descriptors in the descriptor page; a request must fit. */
 const DESCRIPTORS_MAX = 4096 / HOSTDISK_DESC_SIZE;
@@ -318,8 +317,8 @@ const hostdisk_fops: block_device_operations = { owner: this_module() };
 
 // Disks that come, change and go.
 
-/** What the host says about disk `index`, or null if it has none. */
-function hostdisk_query(index: number): hostdisk_info | null {
+/** What the host says about disk `index`, or a negative errno. */
+function hostdisk_query(index: number): hostdisk_info | number {
   const flags = spin_lock_irqsave(hostdisk_lock);
   ring_doorbell();
   const info = query_disk(descriptor_page, index);
@@ -376,12 +375,13 @@ function* hostdisk_remove(index: number, how: "orderly" | "surprise"): Sleeps<vo
   hostdisk_free(index);
 }
 
-/** Brings one disk in line with what the host says now. */
-function* hostdisk_sync(index: number): Sleeps<void> {
+/** Brings one disk in line with what the host says now. -ENXIO when there was never one of this index or above. */
+function* hostdisk_sync(index: number): Sleeps<number> {
   const info = hostdisk_query(index);
   const host = hostdisks[index];
-  if (info === null) {
+  if (IS_ERR(info)) {
     if (host !== null) yield* hostdisk_remove(index, "surprise");
+    return info;
   } else if (host === null) {
     const error = yield* hostdisk_add(index, info);
     if (error !== 0) pr_err("hostdisk%d: cannot be added: %d\n", index, error);
@@ -390,12 +390,16 @@ function* hostdisk_sync(index: number): Sleeps<void> {
     set_capacity_and_notify(host.disk, info.sectors);
     set_disk_ro(host.disk, (info.flags & HOSTDISK_F_READONLY) !== 0);
   }
+  return 0;
 }
 
 function* hostdisk_rescan(_work: work_struct): Sleeps<void> {
   // Read before the disks are asked: a change while we look makes the next interrupt look again.
   generation_seen = page_read32(completion_page, HOSTDISK_COMP_generation / 4);
-  for (let index = 0; index < HOSTDISKS_MAX; index++) yield* hostdisk_sync(index);
+  for (let index = 0; index < HOSTDISKS_MAX; index++) {
+    const error = yield* hostdisk_sync(index);
+    if (error === -ENXIO) break;
+  }
 }
 
 // Start and end.

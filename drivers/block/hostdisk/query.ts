@@ -34,10 +34,14 @@ export interface hostdisk_info {
   readonly discard_granularity: number;
 }
 
-/** Asks about disk `index` through a page of our own, whose first 64 bytes are overwritten. Null if there is no such disk. */
-export function query_disk(scratch: page, index: number): hostdisk_info | null {
+/**
+ * Asks about disk `index` through a page of our own, whose first 64 bytes are overwritten. -ENODEV if there is no such disk, -ENXIO if there is
+ * none of a higher index either.
+ */
+export function query_disk(scratch: page, index: number): hostdisk_info | number {
   page_write32(scratch, HOSTDISK_QUERY_index / 4, index);
-  if (HYPERVISOR_hostdisk_op(HOSTDISK_OP_query, page_to_phys(scratch), 0) !== 0) return null;
+  const error = HYPERVISOR_hostdisk_op(HOSTDISK_OP_query, page_to_phys(scratch), 0);
+  if (error !== 0) return error;
   const word = (offset: number): number => page_read32(scratch, offset / 4);
   return {
     flags: word(HOSTDISK_QUERY_flags),

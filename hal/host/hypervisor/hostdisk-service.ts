@@ -39,7 +39,7 @@ export const DISK_TIMING_DEFAULT: Readonly<DiskTiming> = {
 
 /** A disk on which nothing has been done. */
 export function createDiskState(timing: DiskTiming): DiskState {
-  return { timing, freeAt: new Float64Array(timing.parallelism), present: true, requests: 0, bytes: 0 };
+  return { timing, freeAt: new Float64Array(timing.parallelism), present: true, unseen: [], requests: 0, bytes: 0 };
 }
 
 function requestBytes(request: DiskRequest): number {
@@ -146,6 +146,37 @@ export function completeRequest(context: Context, event: QueuedEvent): void {
   const sector = request.segments.length > 0 ? request.segments[0].sector : request.sector;
   trace.disk(request.domid, request.disk, request.op, sector, bytes, crc, status, state.now);
   if (domain !== undefined) writeCompletion(context, domain, request, status);
+}
+
+/** Notes that a disk was taken away: whoever has a doorbell may still take its index for it. */
+export function retireDisk(context: Context, index: number): void {
+  const disk = context.state.disks[index];
+  const drivers = context.state.domains.filter((domain) => domain !== undefined && domain.doorbell.pfn >= 0);
+  disk.present = false;
+  disk.unseen = (drivers as DomainState[]).map(({ domid, generation }) => ({ domid, generation }));
+}
+
+/** A driver has asked for a disk that is not there any more. */
+export function noteAbsence(disk: DiskState, domain: DomainState): void {
+  if (disk.unseen.length > 0) disk.unseen = disk.unseen.filter(({ domid }) => domid !== domain.domid);
+}
+
+/** Whether nothing is left of the disk that once had the index: no request of its, and no driver that does not know. */
+function isForgotten(context: Context, index: number): boolean {
+  const { disks, diskRequests, domains } = context.state;
+  if (disks[index].present) return false;
+  for (const { disk } of diskRequests.values()) if (disk === index) return false;
+  return disks[index].unseen.every(({ domid, generation }) => {
+    const domain = domains[domid];
+    return domain?.generation !== generation || domain.doorbell.pfn < 0;
+  });
+}
+
+/** The index for a new disk: the lowest one that can be used again, or one more. */
+export function freeDiskIndex(context: Context): number {
+  const { disks } = context.state;
+  const index = disks.findIndex((_disk, candidate) => isForgotten(context, candidate));
+  return index < 0 ? disks.length : index;
 }
 
 /** A disk was added, removed or resized: every domain with a doorbell learns the new generation. */

@@ -5,7 +5,7 @@
  *
  * The array is taken as a whole or not at all. A descriptor that is wrong in itself makes its own request fail, with a completion.
  */
-import { EAGAIN, EFAULT, EINVAL, ENODEV, ENOSYS, EOPNOTSUPP, EROFS } from "../../abi/errno";
+import { EAGAIN, EFAULT, EINVAL, ENODEV, ENOSYS, ENXIO, EOPNOTSUPP, EROFS } from "../../abi/errno";
 import {
   HOSTDISK_COMP_cons,
   HOSTDISK_COMP_COUNT,
@@ -50,7 +50,7 @@ import { charge } from "./clock";
 import type { Context } from "./context";
 import { ownsFrame, pinFrame } from "./frames";
 import { guestRangeOk, guestWord, readU64, touchPages, writeU64 } from "./guest-memory";
-import { scheduleRequest } from "./hostdisk-service";
+import { noteAbsence, scheduleRequest } from "./hostdisk-service";
 import { FRAME_SIZE } from "./memory";
 import { portInUse } from "./ports";
 import type { DiskRequest, DiskSegment, DomainState, VcpuState } from "./state";
@@ -213,8 +213,13 @@ function query(context: Context, domain: DomainState, address: number): number {
   if (!guestRangeOk(context, domain, address, HOSTDISK_QUERY_SIZE)) return -EFAULT;
   const { memory } = context;
   const word = guestWord(domain, address);
-  const disk = context.disks[memory.u32[word + (HOSTDISK_QUERY_index >>> 2)]];
-  if (disk === undefined || disk === null) return -ENODEV;
+  const index = memory.u32[word + (HOSTDISK_QUERY_index >>> 2)];
+  if (index >= context.state.disks.length) return -ENXIO;
+  const disk = context.disks[index];
+  if (disk === undefined || disk === null) {
+    noteAbsence(context.state.disks[index], domain);
+    return -ENODEV;
+  }
   const { info } = disk;
   memory.u32[word + (HOSTDISK_QUERY_flags >>> 2)] = infoFlags(info);
   memory.u32[word + (HOSTDISK_QUERY_logical_block_size >>> 2)] = info.logicalBlockSize;

@@ -7,6 +7,7 @@
  * states, memories and inputs do the same.
  */
 import { CONTROL_PREEMPT } from "../../abi/control";
+import { HOSTDISKS_MAX } from "../../abi/hostdisk";
 import type { HostDisk } from "../disks/disk";
 import { Trace } from "../trace/trace";
 import type { Candidate, Context, EventHandler, Observer, PreemptHook, TieBreak } from "./context";
@@ -19,7 +20,15 @@ import { queueEvent } from "./event-queue";
 import { frameOffset } from "./frames";
 import type { GuestDomain } from "./guest-domain";
 import { touchPages } from "./guest-memory";
-import { announceDisks, completeRequest, createDiskState, DISK_TIMING_DEFAULT, EVENT_DISK } from "./hostdisk-service";
+import {
+  announceDisks,
+  completeRequest,
+  createDiskState,
+  DISK_TIMING_DEFAULT,
+  EVENT_DISK,
+  freeDiskIndex,
+  retireDisk,
+} from "./hostdisk-service";
 import { hypercall } from "./hypercalls";
 import { ledger, type Ledger } from "./ledger";
 import type { MachineMemory } from "./memory";
@@ -233,12 +242,13 @@ export class Hypervisor {
 
   // ---- host disks
 
-  /** Adds a disk; its index is what a hostdisk driver names. Drivers are told. */
+  /** Adds a disk; its index is what a hostdisk driver names. Drivers are told. Throws RangeError when there are too many. */
   addDisk(disk: HostDisk, timing: Partial<DiskTiming> = {}): number {
     this.requireBetweenSlices("addDisk");
-    const index = this.state.disks.length;
+    const index = freeDiskIndex(this.context);
+    if (index >= HOSTDISKS_MAX) throw new RangeError(`there are ${HOSTDISKS_MAX} host disks already`);
     this.context.disks[index] = disk;
-    this.state.disks.push(createDiskState({ ...DISK_TIMING_DEFAULT, ...timing }));
+    this.state.disks[index] = createDiskState({ ...DISK_TIMING_DEFAULT, ...timing });
     announceDisks(this.context);
     return index;
   }
@@ -249,11 +259,11 @@ export class Hypervisor {
     this.context.disks[index] = disk;
   }
 
-  /** Takes a disk away: what is in flight fails with -ENODEV. The caller closes it. Its index is not used again. */
+  /** Takes a disk away: what is in flight fails with -ENODEV. The caller closes it. Its index is used again once all drivers know. */
   removeDisk(index: number): void {
     this.requireBetweenSlices("removeDisk");
     this.context.disks[index] = null;
-    this.state.disks[index].present = false;
+    retireDisk(this.context, index);
     announceDisks(this.context);
   }
 

@@ -11,7 +11,7 @@ import type { BusyIntervals } from "./locks";
 import { createBusyIntervals } from "./locks";
 
 /** Changes when this layout does. */
-export const MACHINE_STATE_VERSION = 1;
+export const MACHINE_STATE_VERSION = 2;
 
 /** Owners in the frame table that are not domains. */
 export const FRAME_FREE = -1;
@@ -241,6 +241,8 @@ export interface DiskState {
   /** When each of `parallelism` servers is free. */
   freeAt: Float64Array;
   present: boolean;
+  /** Taken away: domains whose driver has not looked since, as domid and generation. */
+  unseen: { domid: number; generation: number }[];
   requests: number;
   bytes: number;
 }

@@ -6,7 +6,6 @@
  *
  * Everything is driven by watch events between slices, so the machine's trace alone decides when what happens.
  */
-import type { HostDisk } from "../disks/disk";
 import type { Hypervisor } from "../hypervisor/hypervisor";
 import type { HostConnection } from "../xenstored/host-connection";
 import type { DiskSpec } from "./disk-spec";
@@ -35,6 +34,8 @@ export interface StateStep {
 
 /** One attached disk; plain data. */
 export interface Attachment {
+  /** Unique in the machine's life. */
+  readonly serial: number;
   readonly vbd: Vbd;
   /** Index of the host disk in the hypervisor; -1 when the back end's domain has the device itself. */
   readonly diskIndex: number;
@@ -42,10 +43,30 @@ export interface Attachment {
   readonly source: string;
   readonly spec: DiskSpec;
   phase: AttachmentPhase;
+  fate: DiskFate;
   /** Why the hotplug script failed, or null. */
   problem: string | null;
+  /** The first steps of both ends; a guest may change its state for ever. */
   readonly ladder: StateStep[];
 }
+
+/** All that there is to save; plain data. */
+export interface AttachmentsState {
+  /** Disks that are attached or on their way, oldest first. */
+  list: Attachment[];
+  nextSerial: number;
+}
+
+/** No disks. */
+export function createAttachmentsState(): AttachmentsState {
+  return { list: [], nextSerial: 1 };
+}
+
+/** What becomes of the host's disk when it is detached: closed, or left as it is for the domain that comes after. */
+export type DiskFate = "close" | "keep";
+
+/** Steps of a ladder that are kept. */
+const LADDER_STEPS_MAX = 64;
 
 /** XenbusState numbers. */
 const INIT_WAIT = 2;
@@ -67,27 +88,44 @@ export class Attachments {
     private readonly store: HostConnection,
     private readonly statDevice: StatDevice,
     /** Plain state, part of the machine's. */
-    readonly list: Attachment[],
+    private readonly state: AttachmentsState,
+    /** Called when a host disk has no more use. */
+    private readonly closeDisk: (diskIndex: number) => void,
   ) {
-    hypervisor.on(EVENT_HOTPLUG, (event) => this.hotplug(this.list[event.arg]));
+    hypervisor.on(EVENT_HOTPLUG, (event) => this.hotplug(event.arg));
   }
 
-  /** Makes host disk (if it is one) and directories; the drivers do the rest. */
-  attach(vbd: Vbd, spec: DiskSpec, disk: HostDisk | null, source: string): Attachment {
-    const diskIndex = disk === null ? -1 : this.hypervisor.addDisk(disk);
-    const attachment: Attachment = { vbd, diskIndex, source, spec, phase: "attaching", problem: null, ladder: [] };
-    this.list.push(attachment);
+  /** Disks that are attached or on their way, oldest first. */
+  get list(): readonly Attachment[] {
+    return this.state.list;
+  }
+
+  /** Writes the directories; the drivers do the rest. `diskIndex` is -1 when the back end's domain has the device itself. */
+  attach(vbd: Vbd, spec: DiskSpec, diskIndex: number, source: string): Attachment {
+    const serial = this.state.nextSerial++;
+    const attachment: Attachment = {
+      serial,
+      vbd,
+      diskIndex,
+      source,
+      spec,
+      phase: "attaching",
+      fate: "close",
+      problem: null,
+      ladder: [],
+    };
+    this.state.list.push(attachment);
     // As it was written, like libxl: a guest that sees where the host keeps its files would not be the same on every machine.
     createVbd(this.store, vbd, spec, spec.target || spec.backing);
-    const token = String(this.list.length - 1);
-    this.store.watch(`${frontPath(vbd)}/state`, `${token} front`);
-    this.store.watch(`${backPath(vbd)}/state`, `${token} back`);
+    this.store.watch(`${frontPath(vbd)}/state`, `${serial} front`);
+    this.store.watch(`${backPath(vbd)}/state`, `${serial} back`);
     return attachment;
   }
 
   /** Asks the drivers to let go; `phase` becomes "gone" when they have. */
-  detach(attachment: Attachment): void {
+  detach(attachment: Attachment, fate: DiskFate = "close"): void {
     attachment.phase = "detaching";
+    attachment.fate = fate;
     requestDetach(this.store, attachment.vbd);
     this.advance(attachment);
   }
@@ -95,29 +133,34 @@ export class Attachments {
   /** Takes the disk away whatever the drivers say: what libxl does with --force, and after a domain's death. */
   drop(attachment: Attachment): void {
     if (attachment.phase === "gone") return;
-    const token = String(this.list.indexOf(attachment));
-    this.store.unwatch(`${frontPath(attachment.vbd)}/state`, `${token} front`);
-    this.store.unwatch(`${backPath(attachment.vbd)}/state`, `${token} back`);
+    const { serial, vbd, diskIndex } = attachment;
+    this.store.unwatch(`${frontPath(vbd)}/state`, `${serial} front`);
+    this.store.unwatch(`${backPath(vbd)}/state`, `${serial} back`);
     attachment.phase = "gone";
-    removeVbd(this.store, attachment.vbd);
-    if (attachment.diskIndex >= 0) this.hypervisor.removeDisk(attachment.diskIndex);
+    this.state.list = this.state.list.filter((other) => other !== attachment);
+    removeVbd(this.store, vbd);
+    if (diskIndex >= 0 && attachment.fate === "close") this.closeDisk(diskIndex);
   }
 
-  /** The live attachment of a device, or undefined. */
+  /** The attachment of a device, or undefined. */
   find(frontDomid: number, vdev: number): Attachment | undefined {
-    return this.list.find(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === frontDomid && vbd.vdev === vdev);
+    return this.list.find(({ vbd }) => vbd.frontDomid === frontDomid && vbd.vdev === vdev);
+  }
+
+  private bySerial(serial: number): Attachment | undefined {
+    return this.list.find((attachment) => attachment.serial === serial);
   }
 
   /** A watch event on one of the state nodes. Returns the step of the ladder that it was, or null. */
   onStateChange(token: string): StateStep | null {
-    const [index, end] = token.split(" ");
-    const attachment = this.list[Number(index)];
-    if (attachment.phase === "gone") return null;
+    const [serial, end] = token.split(" ");
+    const attachment = this.bySerial(Number(serial));
+    if (attachment === undefined) return null;
     const path = end === "front" ? frontPath(attachment.vbd) : backPath(attachment.vbd);
     const state = readState(this.store, path);
     const last = attachment.ladder.filter((step) => step.end === end).at(-1)?.state;
     const step = state === last ? null : { at: this.hypervisor.now, end: end as "front" | "back", state };
-    if (step !== null) attachment.ladder.push(step);
+    if (step !== null && attachment.ladder.length < LADDER_STEPS_MAX) attachment.ladder.push(step);
     this.advance(attachment);
     return step;
   }
@@ -126,20 +169,21 @@ export class Attachments {
     const { vbd } = attachment;
     const back = readState(this.store, backPath(vbd));
     if (attachment.phase === "attaching" && back === INIT_WAIT) {
-      const index = this.list.indexOf(attachment);
       attachment.phase = "hotplugged";
-      this.hypervisor.queue(this.hypervisor.now + HOTPLUG_DELAY_NS, EVENT_HOTPLUG, vbd.backDomid, index);
+      this.hypervisor.queue(this.hypervisor.now + HOTPLUG_DELAY_NS, EVENT_HOTPLUG, vbd.backDomid, attachment.serial);
     }
     const connected = back === CONNECTED && readState(this.store, frontPath(vbd)) === CONNECTED;
     if (attachment.phase === "hotplugged" && connected) attachment.phase = "connected";
     if (attachment.phase === "detaching" && back === CLOSED) this.drop(attachment);
   }
 
-  private hotplug(attachment: Attachment): void {
-    if (attachment.phase !== "hotplugged") return;
+  private hotplug(serial: number): void {
+    const attachment = this.bySerial(serial);
+    if (attachment?.phase !== "hotplugged") return;
     const { vbd, diskIndex, spec } = attachment;
     if (diskIndex >= 0) return hotplugConnect(this.store, vbd, hostdiskDevice(diskIndex));
     this.statDevice(vbd.backDomid, spec.target, (device) => {
+      if (attachment.phase !== "hotplugged") return;
       if (device !== null) return hotplugConnect(this.store, vbd, device);
       attachment.problem = `domain ${vbd.backDomid} has no block device ${spec.target}`;
       hotplugFail(this.store, vbd, attachment.problem);

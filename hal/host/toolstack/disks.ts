@@ -1,20 +1,35 @@
 /** Attaching by specification: choosing the device name, opening the host's side, and closing it again. */
+import * as fs from "node:fs";
 import * as path from "node:path";
 import { vbd_identify, vbd_number } from "../../abi/io/vbd";
 import type { HostDisk } from "../disks/disk";
-import { errorDiskSpec, errorNoDisk, errorVdevTaken } from "../errors";
+import { errorDiskInUse, errorDiskSpec, errorDiskTooMany, errorNoDisk, errorVdevTaken } from "../errors";
+import type { Hypervisor } from "../hypervisor/hypervisor";
 import type { Attachment, Attachments } from "./attachments";
+import { HOSTDISKS_MAX } from "../../abi/hostdisk";
 import { type DiskSpec, parseDiskSpec } from "./disk-spec";
 import { openHostDisk } from "./host-disk";
 
 /** The domid of a domain by name. Throws UserError. */
 type DomainLookup = (name: string) => number;
 
+/** A host disk that is open. */
+interface OpenDisk {
+  readonly disk: HostDisk;
+  /** The file behind it, without symbolic links; null when it is none. */
+  readonly file: string | null;
+  readonly access: DiskSpec["access"];
+}
+
 /** The disks of a machine, from the host's side. */
 export class Disks {
-  private readonly open = new Map<number, HostDisk>();
+  private readonly open = new Map<number, OpenDisk>();
 
-  constructor(private readonly attachments: Attachments, private readonly folder: string) {}
+  constructor(
+    private readonly hypervisor: Hypervisor,
+    private readonly attachments: Attachments,
+    private readonly folder: string,
+  ) {}
 
   /** Attaches what the specification names, or `disk` in its stead. Returns the guest's name of the device. Throws UserError. */
   attach(domid: number, spec: string, disk: HostDisk | undefined, lookup: DomainLookup): string {
@@ -22,12 +37,16 @@ export class Disks {
     const vdev = this.chooseVdev(domid, spec, parsed);
     const identity = vbd_identify(vdev);
     if (identity === null) throw errorDiskSpec(spec, `device number ${vdev} is none that a guest knows`);
-    const host = parsed.backing === "phy" ? null : disk ?? openHostDisk(parsed, this.folder);
     const name = parsed.vdev !== null && !/^\d/.test(parsed.vdev) ? parsed.vdev : identity.name;
     const vbd = { vdev, name, frontDomid: domid, backDomid: backendOf(parsed, lookup) };
-    const attachment = this.attachments.attach(vbd, parsed, host, this.sourceOf(parsed));
-    if (host !== null) this.open.set(attachment.diskIndex, host);
+    const index = parsed.backing === "phy" ? -1 : this.openDisk(spec, parsed, disk);
+    this.attachments.attach(vbd, parsed, index, this.sourceOf(parsed));
     return identity.name;
+  }
+
+  /** Attaches to `domid` what an earlier domain had attached; its host disk was kept open. */
+  reattach(domid: number, { vbd, spec, diskIndex, source }: Attachment): void {
+    this.attachments.attach({ ...vbd, frontDomid: domid }, spec, diskIndex, source);
   }
 
   /** The attachment of a device. Throws UserError. */
@@ -35,7 +54,7 @@ export class Disks {
     const number = vbd_number(vdev);
     const found = number === null ? undefined : this.attachments.find(domid, number);
     if (found !== undefined) return found;
-    const known = this.attachments.list.filter(({ phase, vbd }) => phase !== "gone" && vbd.frontDomid === domid);
+    const known = this.attachments.list.filter(({ vbd }) => vbd.frontDomid === domid);
     throw errorNoDisk(
       vdev,
       known.map(({ vbd }) => vbd.name),
@@ -44,19 +63,47 @@ export class Disks {
 
   /** The host disk of an index. Throws RangeError when it was taken away. */
   hostDisk(index: number): HostDisk {
-    const disk = this.open.get(index);
-    if (disk === undefined) throw new RangeError(`host disk ${index} was taken away`);
-    return disk;
+    const open = this.open.get(index);
+    if (open === undefined) throw new RangeError(`host disk ${index} was taken away`);
+    return open.disk;
   }
 
-  /** Closes a disk, if it is open. */
+  /** Takes a host disk away from dom0 and closes it, if it is open. */
   close(index: number): void {
-    this.open.get(index)?.close();
+    const open = this.open.get(index);
+    if (open === undefined) return;
+    this.hypervisor.removeDisk(index);
     this.open.delete(index);
+    open.disk.close();
   }
 
+  /** Closes what is open; the machine does not run again. */
   closeAll(): void {
-    for (const index of [...this.open.keys()]) this.close(index);
+    for (const { disk } of this.open.values()) disk.close();
+    this.open.clear();
+  }
+
+  /** Opens what the specification names, or takes `disk`, and gives it to dom0. Returns its index. */
+  private openDisk(spec: string, parsed: DiskSpec, given: HostDisk | undefined): number {
+    if (this.open.size >= HOSTDISKS_MAX) throw errorDiskTooMany(spec, HOSTDISKS_MAX);
+    const disk = given ?? openHostDisk(parsed, this.folder);
+    try {
+      const file = given === undefined && parsed.backing === "file" ? fs.realpathSync(this.sourceOf(parsed)) : null;
+      if (file !== null) this.checkSharing(spec, file, parsed.access);
+      const index = this.hypervisor.addDisk(disk);
+      this.open.set(index, { disk, file, access: parsed.access });
+      return index;
+    } catch (error) {
+      disk.close();
+      throw error;
+    }
+  }
+
+  /** As Xen's block script: who writes to a file has it alone. */
+  private checkSharing(spec: string, file: string, access: DiskSpec["access"]): void {
+    for (const other of this.open.values()) {
+      if (other.file === file && (access === "w" || other.access === "w")) throw errorDiskInUse(spec, other.access);
+    }
   }
 
   private sourceOf(spec: DiskSpec): string {

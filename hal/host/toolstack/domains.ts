@@ -3,13 +3,15 @@
  */
 import { CONSOLE_PFN, STORE_PFN } from "../hypervisor/domain-layout";
 import type { Engine } from "../engines/engine";
-import { errorCommandLineTooLong, errorNoModule } from "../errors";
+import { errorCommandLineTooLong, errorDomainMemory, errorNoDomain, errorNoModule } from "../errors";
 import type { Hypervisor } from "../hypervisor/hypervisor";
+import type { DomainState } from "../hypervisor/state";
 import type { XenConsoled } from "../console/console";
 import type { Flavour } from "../image/format";
 import type { Image } from "../image/image";
 import type { HostConnection } from "../xenstored/host-connection";
 import type { XenStored } from "../xenstored/xenstored";
+import type { DomainAction, EndReason } from "./domain-actions";
 import { execPath, readyPath } from "./programs";
 import type { DomainConfig } from "./machine-file";
 
@@ -20,10 +22,31 @@ const STACK_BYTES = 256 << 10;
 /** Interrupt checks of one entry; about a second of looping. */
 const FUEL = 4000;
 
+/** The end of a domain's life; plain data. */
+export interface DomainEnd {
+  readonly domid: number;
+  readonly name: string;
+  /** Virtual ns. */
+  readonly at: number;
+  readonly reason: EndReason;
+  /** What it crashed of, or why it was not started again, for people; null when it ended on purpose. */
+  readonly report: string | null;
+  /** What was done about it. */
+  readonly action: DomainAction;
+}
+
 /** A domain as the toolstack knows it; plain data. */
 export interface MachineDomain {
   readonly domid: number;
   readonly name: string;
+  /** What it was built from. */
+  readonly config: DomainConfig;
+  /** Names its host functions; used again after its end. */
+  readonly slot: number;
+  /** Lives of the same name that ended, in a row, before they took programs. */
+  readonly earlyDeaths: number;
+  /** How it ended, when it is kept to be looked at; null while it lives. */
+  readonly end: DomainEnd | null;
   readonly createdAt: number;
   /** Virtual time at which it took programs; null until then. */
   readonly readyAt: number | null;
@@ -53,30 +76,73 @@ export class DomainBuilder {
     return this.domains;
   }
 
+  /** A domain by name. Throws UserError. */
+  find(name: string): MachineDomain {
+    const domain = this.domains.find((candidate) => candidate.name === name);
+    if (domain !== undefined) return domain;
+    throw errorNoDomain(
+      name,
+      this.domains.map((candidate) => candidate.name),
+    );
+  }
+
   nameOf(domid: number): string {
     return this.domains.find((domain) => domain.domid === domid)?.name ?? `domain ${domid}`;
   }
 
-  /** Builds a domain and lets it run; the first one is dom0. Throws UserError. */
-  create(config: DomainConfig): MachineDomain {
+  /** Builds a domain and lets it run; the first one is dom0. Throws UserError. Then nothing is left of it. */
+  create(config: DomainConfig, earlyDeaths = 0): MachineDomain {
     const { hypervisor } = this.parts;
     const commandLine = this.commandLine(config);
     const privileged = this.domains.length === 0 && hypervisor.state.nextDomid === 1;
-    const state = hypervisor.createDomain({
-      ...(privileged ? { domid: 0 } : {}),
+    const state = this.hypervisorDomain(config, commandLine, privileged);
+    const domain = {
+      domid: state.domid,
       name: config.name,
-      pages: config.memoryBytes / 4096,
-      vcpus: config.vcpus,
-      commandLine,
-      privileged,
-    });
-    const domain = { domid: state.domid, name: config.name, createdAt: hypervisor.now, readyAt: null, console: "" };
+      config,
+      slot: this.freeSlot(),
+      earlyDeaths,
+      end: null,
+      createdAt: hypervisor.now,
+      readyAt: null,
+      console: "",
+    };
     this.domains.push(domain);
     this.writeHome(domain, config);
     this.parts.xenstored.introduce(state.domid, state.firstFrame + STORE_PFN);
     this.parts.consoled.introduce(state.domid, state.firstFrame + CONSOLE_PFN);
-    hypervisor.attach(state.domid, this.engineDomain(state, config));
+    try {
+      hypervisor.attach(state.domid, this.engineDomain(state, domain));
+    } catch (error) {
+      hypervisor.destroyDomain(state.domid);
+      this.remove(state.domid);
+      throw error;
+    }
     return domain;
+  }
+
+  /** Notes how a domain ended that is kept. */
+  noteEnd(end: DomainEnd): void {
+    const domain = this.domains.find(({ domid }) => domid === end.domid);
+    if (domain !== undefined) domain.end = end;
+  }
+
+  /** The hypervisor's part. Throws UserError when the machine has no room. */
+  private hypervisorDomain({ name, memoryBytes, vcpus }: DomainConfig, commandLine: string, privileged: boolean) {
+    const pages = memoryBytes / 4096;
+    const dom0 = privileged ? { domid: 0 } : {};
+    try {
+      return this.parts.hypervisor.createDomain({ ...dom0, name, pages, vcpus, commandLine, privileged });
+    } catch (error) {
+      if (error instanceof RangeError) throw errorDomainMemory(name, error.message);
+      throw error;
+    }
+  }
+
+  private freeSlot(): number {
+    let slot = 0;
+    while (this.domains.some((domain) => domain.slot === slot)) slot++;
+    return slot;
   }
 
   /** Forgets a domain that was destroyed. Its services let go of its pages before anything changes that they would tell it. */
@@ -137,11 +203,11 @@ export class DomainBuilder {
     });
   }
 
-  private engineDomain(state: ReturnType<Hypervisor["createDomain"]>, config: DomainConfig) {
+  private engineDomain(state: DomainState, { slot, config }: MachineDomain) {
     const { hypervisor, engine, image, flavour } = this.parts;
     const { domid } = state;
     return engine.createDomain({
-      slot: domid,
+      slot,
       domid,
       mfnBase: state.firstFrame,
       pages: state.pageCount,

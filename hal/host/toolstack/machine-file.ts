@@ -9,9 +9,10 @@ import * as fs from "node:fs";
 import { errorMachineFile, errorNoFile, suggestion } from "../errors";
 import { COST_PRESETS, COST_PRESET_DEFAULT } from "../hypervisor/costs";
 import { parseSize } from "./disk-spec";
+import type { DomainAction, DomainPolicy } from "./domain-actions";
 
 /** One domain of a machine file, with its defaults filled in. */
-export interface DomainConfig {
+export interface DomainConfig extends DomainPolicy {
   readonly name: string;
   /** Bytes of RAM. */
   readonly memoryBytes: number;
@@ -44,6 +45,9 @@ interface MachineFile {
     cmdline: string;
     modules: string[];
     disks: string[];
+    on_poweroff?: DomainAction;
+    on_reboot?: DomainAction;
+    on_crash?: DomainAction;
   }[];
 }
 
@@ -75,10 +79,26 @@ export function parseMachineFile(text: string, file: string): MachineConfig {
     cmdline: domain.cmdline,
     modules: domain.modules,
     disks: domain.disks,
+    ...policyOf(domain),
   }));
+  checkDom0(file, machine.domains[0]);
   checkNames(file, domains);
   checkCosts(file, machine.costs ?? {});
   return { seed: machine.seed, quantumNs: machine.quantumNs, costs: machine.costs ?? {}, domains };
+}
+
+function policyOf({ on_poweroff, on_reboot, on_crash }: MachineFile["domains"][number]): DomainPolicy {
+  return {
+    ...(on_poweroff === undefined ? {} : { onPoweroff: on_poweroff }),
+    ...(on_reboot === undefined ? {} : { onReboot: on_reboot }),
+    ...(on_crash === undefined ? {} : { onCrash: on_crash }),
+  };
+}
+
+/** The machine ends with its first domain, whatever that may want. */
+function checkDom0(file: string, dom0: MachineFile["domains"][number]): void {
+  const key = (["on_poweroff", "on_reboot", "on_crash"] as const).find((name) => dom0[name] !== undefined);
+  if (key !== undefined) throw errorMachineFile(file, `domains[0].${key}`, "the machine ends with its first domain");
 }
 
 function complaint(file: string, error: ErrorObject): Error {
@@ -91,6 +111,14 @@ function complaint(file: string, error: ErrorObject): Error {
     const key = (error.params as { additionalProperty: string }).additionalProperty;
     const known = Object.keys((error.parentSchema as { properties: object }).properties);
     return errorMachineFile(file, where, `key "${key}" is unknown${suggestion(key, known)}`);
+  }
+  if (error.keyword === "enum") {
+    const { allowedValues } = error.params as { allowedValues: string[] };
+    return errorMachineFile(
+      file,
+      where,
+      `${JSON.stringify(error.data)} is unknown${suggestion(String(error.data), allowedValues)}`,
+    );
   }
   if (error.keyword === "const") {
     const { allowedValue } = error.params as { allowedValue: unknown };

@@ -58,16 +58,17 @@ interface Waiter {
 
 /** The programs that the toolstack has started. */
 export class Programs {
-  private readonly executions: Execution[] = [];
+  /** Programs that were started so far, by domid: the guest runs them in the order of their numbers. */
+  private readonly counts = new Map<number, number>();
   private waiters: Waiter[] = [];
 
   constructor(private readonly store: HostConnection, private readonly consoleOf: (domid: number) => string) {}
 
   /** Starts a program; its end shows in the execution, and `done` is called with it. */
   start(domid: number, command: string, done: (execution: Execution) => void = () => undefined): Execution {
-    const number = this.executions.filter((execution) => execution.domid === domid).length;
+    const number = this.counts.get(domid) ?? 0;
+    this.counts.set(domid, number + 1);
     const execution = startExecution(this.store, domid, number, command);
-    this.executions.push(execution);
     this.waiters.push({ execution, from: this.consoleOf(domid).length, done });
     return execution;
   }
@@ -81,6 +82,12 @@ export class Programs {
       done(execution);
     }
     this.waiters = this.waiters.filter(({ execution }) => execution.status === null);
+  }
+
+  /** A domain is gone; what it ran has no end. */
+  forget(domid: number): void {
+    this.counts.delete(domid);
+    this.waiters = this.waiters.filter(({ execution }) => execution.domid !== domid);
   }
 
   /** Looks a block device up where the back end sees it, as a hotplug script does with stat. */

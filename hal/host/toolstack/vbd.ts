@@ -143,11 +143,21 @@ export function requestDetach(store: HostConnection, vbd: Vbd): void {
   });
 }
 
+/** Removes a directory, and those above it that are empty then (libxl__xs_path_cleanup). */
+function cleanUp(store: HostOperations, path: string): void {
+  store.rm(path);
+  for (let at = path; ; ) {
+    at = at.slice(0, at.lastIndexOf("/"));
+    if (at === "" || store.directory(at)?.length !== 0) return;
+    store.rm(at);
+  }
+}
+
 /** Removes all that was written for the disk. */
 export function removeVbd(store: HostConnection, vbd: Vbd): void {
   store.transaction((inside) => {
-    inside.rm(frontPath(vbd));
-    inside.rm(libxlPath(vbd));
-    inside.rm(backPath(vbd));
+    cleanUp(inside, frontPath(vbd));
+    cleanUp(inside, libxlPath(vbd));
+    cleanUp(inside, backPath(vbd));
   });
 }

@@ -1,6 +1,6 @@
 import { crc32 } from "node:zlib";
 import { beforeEach, describe, expect, it } from "vitest";
-import { EAGAIN, EFAULT, EINVAL, EIO, ENODEV, EOPNOTSUPP, EROFS } from "../../../../hal/abi/errno";
+import { EAGAIN, EFAULT, EINVAL, EIO, ENODEV, ENXIO, EOPNOTSUPP, EROFS } from "../../../../hal/abi/errno";
 import { EVTCHNOP_alloc_unbound } from "../../../../hal/abi/event_channel";
 import { GNTMAP_host_map, GNTMAP_readonly } from "../../../../hal/abi/grant_table";
 import {
@@ -150,8 +150,8 @@ it("query describes the disk; there is no second one", () => {
   dom0((cpu) => {
     expect(cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(0), 0)).toBe(0);
     expect([4, 8, 12, 16, 24, 28, 32].map((at) => cpu.read32(ARGS + at))).toEqual([6, 512, 512, 64, 512, 1, 512]);
-    expect(cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(1), 0)).toBe(-ENODEV);
-    expect(cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(0xffffffff), 0)).toBe(-ENODEV);
+    expect(cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(1), 0)).toBe(-ENXIO);
+    expect(cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(0xffffffff), 0)).toBe(-ENXIO);
     expect(cpu.hypercall(__HYPERVISOR_arch_7, 9, 0, 0)).toBe(-38);
   });
 });
@@ -307,6 +307,31 @@ it("a disk that is removed fails what is in flight, and every doorbell learns of
   machine.settle();
   expect(generation()).toBe(before + 1);
   expect(completions(0)).toEqual([[3, -ENODEV]]);
+});
+
+it("an index is used again once every driver has looked, and no request of the old disk is in flight", () => {
+  const look = (index: number) =>
+    machine.run(0, (cpu) => cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(index), 0));
+  machine.hv.removeDisk(0);
+  expect(machine.hv.addDisk(new ArrayDisk(8)), "the driver may still take 0 for the old disk").toBe(1);
+  expect(look(0)).toBe(-ENODEV);
+  expect(machine.hv.addDisk(new ArrayDisk(8))).toBe(0);
+  expect(look(0)).toBe(0);
+  machine.run(0, (cpu) => submit(cpu, { op: HOSTDISK_READ, tag: 3 }));
+  machine.hv.removeDisk(0);
+  look(0);
+  expect(machine.hv.addDisk(new ArrayDisk(8)), "a request of the old disk is in flight").toBe(2);
+  machine.settle();
+  expect(machine.hv.addDisk(new ArrayDisk(8))).toBe(0);
+});
+
+it("a driver that is gone need not look", () => {
+  machine.run(1, setup);
+  machine.hv.removeDisk(0);
+  machine.run(0, (cpu) => cpu.hypercall(__HYPERVISOR_arch_7, HOSTDISK_OP_query, cpu.args(0), 0));
+  expect(machine.hv.addDisk(new ArrayDisk(8)), "domain 1 has not looked").toBe(1);
+  machine.hv.destroyDomain(1);
+  expect(machine.hv.addDisk(new ArrayDisk(8))).toBe(0);
 });
 
 it("a request outlives its domain: the frame is held until it is done", () => {

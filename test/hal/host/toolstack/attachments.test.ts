@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from "vitest";
 import { RamDisk } from "../../../../hal/host/disks/ram";
-import { type Attachment, Attachments } from "../../../../hal/host/toolstack/attachments";
+import { type Attachment, Attachments, createAttachmentsState } from "../../../../hal/host/toolstack/attachments";
 import { backPath, frontPath, type BackingDevice } from "../../../../hal/host/toolstack/vbd";
 import { ToolstackWorld, VBD, spec } from "./toolstack-world";
 
@@ -21,7 +21,8 @@ beforeEach(() => {
       asked.push(`${domid} ${device}`);
       done(answer);
     },
-    [],
+    createAttachmentsState(),
+    (index) => world.machine.hv.removeDisk(index),
   );
 });
 
@@ -33,8 +34,9 @@ function settle(): void {
 }
 
 function attach(text = "ram:1M,raw,xvda,w"): Attachment {
-  const disk = text.startsWith("phy:") ? null : new RamDisk(new Uint8Array(1 << 20));
-  const attachment = attachments.attach(VBD, spec(text), disk, "ram");
+  const isHostDisk = !text.startsWith("phy:");
+  const index = isHostDisk ? world.machine.hv.addDisk(new RamDisk(new Uint8Array(1 << 20))) : -1;
+  const attachment = attachments.attach(VBD, spec(text), index, "ram");
   settle();
   return attachment;
 }
@@ -139,5 +141,5 @@ it("what the drivers write after the end changes nothing", () => {
   world.store.write(`${frontPath(VBD)}/state`, "4");
   settle();
   expect(attachment.phase).toBe("gone");
-  expect(attachments.onStateChange("0 front")).toBeNull();
+  expect(attachments.onStateChange("1 front")).toBeNull();
 });

@@ -24,6 +24,12 @@ describe("parseMachineFile", () => {
     expect(parseMachineFile(readFileSync(file, "utf8"), file).domains.map((d) => d.name)).toEqual(["dom0", "domU"]);
   });
 
+  it("reads what becomes of a domain that ends", () => {
+    const on = { on_poweroff: "preserve", on_reboot: "destroy", on_crash: "restart" };
+    const { domains } = parse({ version: 1, domains: [{ name: "a" }, { name: "b", ...on }] });
+    expect(domains[1]).toMatchObject({ onPoweroff: "preserve", onReboot: "destroy", onCrash: "restart" });
+  });
+
   const bad: readonly [string, unknown, RegExp][] = [
     ["another version", { version: 2, domains: [{ name: "a" }] }, /version: is 2; this program reads 1/],
     ["an unknown key", { version: 1, domians: [], domains: [{ name: "a" }] }, /key "domians" is unknown.*"domains"/],
@@ -32,6 +38,16 @@ describe("parseMachineFile", () => {
     ["too many vcpus", { version: 1, domains: [{ name: "a", vcpus: 9 }] }, /domains\[0\]\.vcpus: 9 must be <= 8/],
     ["a tiny memory", { version: 1, domains: [{ name: "a", memory: "4k" }] }, /domains\[0\]\.memory: "4k"/],
     ["two of a name", { version: 1, domains: [{ name: "a" }, { name: "a" }] }, /domains\[1\]\.name: "a" is taken/],
+    [
+      "an unknown action",
+      { version: 1, domains: [{ name: "a" }, { name: "b", on_crash: "restrat" }] },
+      /domains\[1\]\.on_crash: "restrat" is unknown \(did you mean "restart"\?\)/,
+    ],
+    [
+      "an action of dom0",
+      { version: 1, domains: [{ name: "a", on_reboot: "restart" }] },
+      /domains\[0\]\.on_reboot: the machine ends with its first domain/,
+    ],
     ["a bad name", { version: 1, domains: [{ name: "a b" }] }, /domains\[0\]\.name: "a b" must match pattern/],
   ];
   it.each(bad)("refuses %s and says where", (_what, value, reason) => {
