@@ -2,22 +2,10 @@
  * Every error that a user can cause, made by a factory here, sorted by name. Each names the value, says what would be right, and, where there is
  * one, the nearest valid value. `exitCode` is what the command line ends with.
  */
+import { EXIT_USAGE } from "./exit-codes";
 import { loadLevenshtein } from "./on-demand";
 
-/** Exit codes of the command line (documented in the README). */
-export const EXIT_OK = 0;
-/** A check or a test failed. */
-export const EXIT_FAILED = 1;
-/** Wrong usage: an argument, a file name, a key. */
-export const EXIT_USAGE = 2;
-/** A bad image, or one of another version. */
-export const EXIT_IMAGE = 3;
-export const EXIT_TIMEOUT = 124;
-/** Our own fault. */
-export const EXIT_INTERNAL = 125;
-export const EXIT_INTERRUPTED = 130;
-/** A guest panicked. */
-export const EXIT_PANIC = 255;
+export * from "./exit-codes";
 
 /** An error that the user can mend; the command line prints `message` alone, without a stack. */
 export class UserError extends Error {

@@ -25,6 +25,12 @@ export interface MachineOptions {
   readonly onPhase?: (name: string) => void;
   /** Called when a domain has ended by itself, with what is done about it. */
   readonly onEnd?: (end: DomainEnd) => void;
+  /** Called when a domain is made. */
+  readonly onDomain?: (domid: number, name: string) => void;
+  /** Native stack that each QuickJS guest may use, bytes. Default 256 KiB, which any thread has. */
+  readonly guestStackBytes?: number;
+  /** Memory in which the machine shows that it lives (`hypervisor/pulse.ts`), for a watcher in another thread. */
+  readonly pulse?: Float64Array;
   /** Folder that relative disk files are in; default the working directory. */
   readonly folder?: string;
 }

@@ -46,6 +46,7 @@ export class Machinery {
       costs: costsOf(options.config),
       quantumNs: options.config.quantumNs,
       trace: options.trace ?? "hash",
+      ...(options.pulse === undefined ? {} : { pulse: options.pulse }),
     });
     const memory = () => engine.memory;
     this.xenstored = new XenStored({
@@ -66,6 +67,8 @@ export class Machinery {
       xenstored: this.xenstored,
       consoled: this.consoled,
       store: this.store,
+      ...(options.guestStackBytes === undefined ? {} : { stackBytes: options.guestStackBytes }),
+      onCreate: (domid, name) => options.onDomain?.(domid, name),
     });
     this.programs = new Programs(this.store, (domid) => this.drainConsole(domid));
     this.attachments = new Attachments(

@@ -9,6 +9,11 @@ const MODULES = ["hostdisk", "xen-blkback", "xen-blkfront"];
 
 /** Builds the image: the kernel, what a disk needs, and `modules/`. */
 export async function buildHostileImage(): Promise<Image> {
+  return readImage(await hostileImageBytes(), "hostile image");
+}
+
+/** The same as the bytes of a file. */
+export async function hostileImageBytes(): Promise<Uint8Array> {
   const known = { kernel: [] as string[], modules: MODULES, programs: PROGRAMS };
   const units = [
     ...projectUnits(ROOT).filter(({ kind, name }) => known[kind].includes(name)),
@@ -16,5 +21,5 @@ export async function buildHostileImage(): Promise<Image> {
   ];
   const cache = path.join(ROOT, "dist", ".cache");
   const { bytes } = await buildImage({ root: ROOT, units, cache, unresolved: "warn" });
-  return readImage(bytes, "hostile image");
+  return bytes;
 }

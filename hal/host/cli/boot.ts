@@ -19,7 +19,7 @@ import { FLAVOURS, type Flavour } from "../image/format";
 import type { Image } from "../image/image";
 import { Machine } from "../machine";
 import { MachineError } from "../machine-error";
-import type { LogLine } from "../machine-options";
+import type { LogLine, MachineOptions } from "../machine-options";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
 import { checkWorkloadDisk, runDiskWorkload } from "../toolstack/disk-workload";
@@ -27,7 +27,7 @@ import { checkKernelParameters } from "../toolstack/kernel-parameters";
 import type { MachineConfig } from "../toolstack/machine-file";
 import { Bootchart } from "./bootchart";
 import { type Work, bootDocument } from "./document";
-import { type CommandIo, type Output, withProgress } from "./io";
+import { type CommandIo, type CommandThread, type Output, withProgress } from "./io";
 import { ladders, logLine, workloadReport } from "./report";
 import { loadTarget } from "./target";
 
@@ -43,6 +43,7 @@ interface BootFlags {
   readonly blocks: number;
   readonly depth: number;
   readonly json?: true;
+  readonly watchdog: number;
   readonly bootchart?: true;
   readonly quiet?: true;
 }
@@ -66,6 +67,10 @@ interface Boot {
 const SPARED_BLOCKS = 256;
 /** Lines of a dead domain's log that are shown to whom the log was not shown. */
 const LAST_LINES = 24;
+
+/** Wall seconds that a guest may run without a pause. */
+const WATCHDOG_SECONDS = 10;
+const WATCHDOG_SECONDS_MAX = 86_400;
 
 /** An option that may be given several times. */
 function collect(value: string, all: readonly string[] = []): string[] {
@@ -96,6 +101,12 @@ export function addBoot(program: Command, io: CommandIo): void {
     .option("--seed <number>", "what everything random comes from; default: the machine's", wholeNumber(0, 0xffffffff))
     .option("--blocks <number>", "4 KiB blocks that the workload uses", wholeNumber(1, 1 << 18), 2048)
     .option("--depth <number>", "operations of the workload in flight", wholeNumber(1, 256), 32)
+    .option(
+      "--watchdog <seconds>",
+      "wall time that a guest may run without a pause; 0: for ever",
+      wholeNumber(0, WATCHDOG_SECONDS_MAX),
+      WATCHDOG_SECONDS,
+    )
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")
     .option("-q, --quiet", "do not print the boot log")
@@ -105,7 +116,9 @@ export function addBoot(program: Command, io: CommandIo): void {
 }
 
 async function boot(target: string | undefined, flags: BootFlags, io: CommandIo): Promise<void> {
-  const chart = new Bootchart();
+  const { thread } = io;
+  const chart = new Bootchart(thread?.timeOrigin);
+  thread?.setWatchdog(flags.watchdog);
   if (flags.engine === "quickjs") prepareQuickJS();
   const { image, config, isBuiltIn } = loadTarget(target, flags.image);
   chart.mark("image read");
@@ -125,6 +138,7 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
     append,
     onPhase: (name) => chart.mark(name),
     onLog: (line) => takeLine(run, line),
+    ...(thread === undefined ? {} : threadOptions(thread)),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
   });
   for (const file of made) io.stderr.write(`made ${file} (16 MiB)\n`);
@@ -136,6 +150,15 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   } finally {
     machine.dispose();
   }
+}
+
+/** What a machine takes from the thread that it runs in. */
+function threadOptions(thread: CommandThread): Partial<MachineOptions> {
+  return {
+    pulse: thread.pulse,
+    guestStackBytes: thread.guestStackBytes,
+    onDomain: (domid, name) => thread.nameDomain(domid, name),
+  };
 }
 
 function runMachine(machine: Machine, run: Boot): void {

@@ -17,12 +17,17 @@ export interface Phase {
 }
 
 export class Bootchart {
-  private readonly begin = performance.now();
+  private readonly begin: number;
   private readonly marks: Mark[] = [];
+
+  /** `timeOrigin`: when the process began, milliseconds of the epoch; a worker has an origin of its own. */
+  constructor(private readonly timeOrigin = performance.timeOrigin) {
+    this.begin = this.now();
+  }
 
   /** Ends a phase. */
   mark(name: string): void {
-    this.marks.push({ name, at: performance.now() });
+    this.marks.push({ name, at: this.now() });
   }
 
   /** Milliseconds from the end of one phase (null: from the beginning of the program) to the end of another. */
@@ -47,6 +52,10 @@ export class Bootchart {
       ["phase", "ms", "+ms"],
       this.phases().map(({ phase, ms, deltaMs }) => [phase, right(ms), right(deltaMs)]),
     );
+  }
+
+  private now(): number {
+    return performance.timeOrigin - this.timeOrigin + performance.now();
   }
 
   private at(name: string): number {

@@ -1,4 +1,4 @@
-/** The QuickJS engine's WebAssembly code, compiled once per process. It is immutable: machines share it. */
+/** The QuickJS engine's WebAssembly code, compiled once per process. It is immutable: machines share it, and so do threads. */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -26,6 +26,11 @@ export function compileQuickJS(): Promise<WebAssembly.Module> {
 /** Starts compiling, so that it is done, or under way, when the first machine wants it. A failure shows there. */
 export function prepareQuickJS(): void {
   compileQuickJS().catch(() => undefined);
+}
+
+/** Takes what another thread compiles; what it could not compile is compiled here. */
+export function adoptQuickJS(given: Promise<WebAssembly.Module | null>): void {
+  compiledModule ??= given.then((module) => module ?? compile());
 }
 
 /** SHA-256 of the code: what a copy of its memory fits. */

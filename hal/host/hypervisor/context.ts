@@ -49,4 +49,6 @@ export interface Context {
   preempt: PreemptHook | null;
   tieBreak: TieBreak | null;
   observer: Observer;
+  /** What a watcher in another thread sees (`pulse.ts`). Nothing here reads it. */
+  readonly pulse: Float64Array;
 }

@@ -22,6 +22,7 @@ import { eventChannelOp } from "./event-channel-op";
 import { grantTableOp } from "./grant-table-op";
 import { hostdiskOp } from "./hostdisk";
 import { memoryOp } from "./memory-op";
+import { PULSE_CALL, PULSE_NO_CALL } from "./pulse";
 import { schedOp, setTimerOp } from "./sched-op";
 import { crashDomain } from "./shutdown";
 import type { DomainState, VcpuState } from "./state";
@@ -99,7 +100,9 @@ export function hypercall(
   if (!isWord(op) || !isWord(a0) || !isWord(a1) || !isWord(a2)) return isWord(op) ? -EINVAL : -ENOSYS;
   // How long a stack is depends on the engine, so that much of it is left out.
   const a1Traced = op === __HYPERVISOR_console_io && isStack(context, domain, a1, a2) ? 0 : a1;
+  context.pulse[PULSE_CALL] = op;
   const result = dispatch(context, domain, vcpu, op, a0 | 0, a1 | 0, a2 | 0);
+  context.pulse[PULSE_CALL] = PULSE_NO_CALL;
   if (op >= 0 && op < HYPERCALLS_MAX) domain.hypercalls[op]++;
   context.trace.hypercall(domid, vcpuId, op, a0, a1Traced, a2, result);
   return result;

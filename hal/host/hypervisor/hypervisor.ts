@@ -33,6 +33,7 @@ import { hypercall } from "./hypercalls";
 import { ledger, type Ledger } from "./ledger";
 import type { MachineMemory } from "./memory";
 import { setPending } from "./ports";
+import { createPulse } from "./pulse";
 import { nextBelow, nextWord, stream } from "./rng";
 import { candidates, nest, select, step } from "./scheduler";
 import { createSelection } from "./selection";
@@ -51,6 +52,8 @@ export interface HypervisorOptions {
   /** A state to go on from instead of an empty machine; it is taken over, not copied. */
   readonly state?: MachineState;
   readonly trace?: "hash" | "keep" | "off";
+  /** Where the machine shows that it lives (`pulse.ts`), for a watcher in another thread. */
+  readonly pulse?: Float64Array;
 }
 
 /** The hypervisor's own ends of a domain's two service ports. Called as queued events. */
@@ -88,6 +91,7 @@ export class Hypervisor {
       preempt: null,
       tieBreak: null,
       observer: {},
+      pulse: options.pulse ?? createPulse(),
     };
     this.on(EVENT_DISK, (event) => completeRequest(this.context, event));
     this.setServices({});

@@ -24,6 +24,7 @@ import { takeEvent } from "./event-queue";
 import { frameOffset } from "./frames";
 import { GuestDeath } from "./guest-domain";
 import { raiseVirq } from "./ports";
+import { pulseEnter, pulseLeave } from "./pulse";
 import type { Selection } from "./selection";
 import { crashDomain } from "./shutdown";
 import type { DomainState, QueuedEvent, VcpuState } from "./state";
@@ -123,6 +124,7 @@ function prepareEntry(context: Context, domain: DomainState, vcpu: VcpuState): v
   memory.f64[vcpu.clockIndex] = vcpu.clock;
   memory.f64[vcpu.clockIndex + CONTROL_SLICE_END] = sliceEnd(context, vcpu);
   updateTime(context, domain, vcpu);
+  pulseEnter(context.pulse, domain.domid, vcpu.id, vcpu.clock);
   context.trace.sliceEnter(domain.domid, vcpu.id, vcpu.clock);
 }
 
@@ -151,6 +153,9 @@ function leave(context: Context, domain: DomainState): void {
   const { running } = context.state;
   running.pop();
   domain.depth--;
+  const outer = running.at(-1);
+  if (outer === undefined) pulseLeave(context.pulse);
+  else pulseEnter(context.pulse, outer.domid, outer.vcpu, context.state.now);
   for (let i = running.length - 1; i >= 0; i--) {
     if (running[i].domid !== domain.domid) continue;
     context.memory.u32[controlWord(context, domain, CONTROL_VCPU)] = running[i].vcpu;

@@ -17,7 +17,7 @@ import type { DomainConfig } from "./machine-file";
 
 /** What start_info has room for, without the zero at the end. */
 const COMMAND_LINE_BYTES_MAX = 1023;
-/** Native stack of a guest, bytes; safe on the main thread. */
+/** Native stack of a guest, bytes, which every thread has. */
 const STACK_BYTES = 256 << 10;
 /** Interrupt checks of one entry; about a second of looping. */
 const FUEL = 4000;
@@ -64,6 +64,9 @@ export interface DomainBuilderParts {
   readonly xenstored: XenStored;
   readonly consoled: XenConsoled;
   readonly store: HostConnection;
+  /** Native stack of a guest, bytes. */
+  readonly stackBytes?: number;
+  onCreate?(domid: number, name: string): void;
 }
 
 export class DomainBuilder {
@@ -108,6 +111,7 @@ export class DomainBuilder {
       console: "",
     };
     this.domains.push(domain);
+    this.parts.onCreate?.(domain.domid, domain.name);
     this.writeHome(domain, config);
     this.parts.xenstored.introduce(state.domid, state.firstFrame + STORE_PFN);
     this.parts.consoled.introduce(state.domid, state.firstFrame + CONSOLE_PFN);
@@ -212,7 +216,7 @@ export class DomainBuilder {
       mfnBase: state.firstFrame,
       pages: state.pageCount,
       controlMfn: state.controlFrame,
-      limits: { heap: config.heapBytes, stack: STACK_BYTES, fuel: FUEL },
+      limits: { heap: config.heapBytes, stack: this.parts.stackBytes ?? STACK_BYTES, fuel: FUEL },
       kernel: image.kernel(flavour),
       bundle: (kind, name) => image.bundle(kind, name, flavour),
       manifest: (kind, name) => {

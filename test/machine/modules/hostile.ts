@@ -68,6 +68,11 @@ function exhaust_stack(): number {
   return 1 + exhaust_stack();
 }
 
+/** Stays in a builtin that looks at nothing but its own counter. */
+function stay_in_builtin(): number {
+  return Array.prototype.indexOf.call({ length: 2 ** 53 - 1 }, 1);
+}
+
 /** What no hypercall takes: wrong types, fractions, infinities, and numbers that no address or count can be. */
 const GARBAGE = [NaN, -1, 1.5, 2 ** 31, 2 ** 53, -(2 ** 40), Infinity, "1e9", null, undefined, {}, [], -0];
 
@@ -123,6 +128,8 @@ function hostile_init(): number {
       return exhaust_heap();
     case "stack":
       return exhaust_stack();
+    case "builtin":
+      return stay_in_builtin();
     case "hypercalls":
       return garbage_hypercalls();
     case "read-unmapped":
