@@ -28,8 +28,11 @@ import { Watchdog } from "./watchdog";
 const WORKER_STACK_MIB = 64;
 /** JavaScript heap of the worker, unless the user has set Node's own limit. Guests of QuickJS are not in it. */
 const WORKER_HEAP_MIB = 1024;
-/** How long a worker may take to end before the process ends without it, wall ms: some of V8's builtins cannot be stopped. */
-const END_MS = 500;
+/**
+ * How long a worker may take to end, wall ms. A few builtins of V8 cannot be stopped, and then not even `process.exit` returns: what is left is
+ * to kill the process, whose exit code is then 137.
+ */
+const END_MS = 2000;
 const COLUMNS_DEFAULT = 100;
 
 /**
@@ -182,7 +185,7 @@ class Runner {
     if ((problem !== undefined || code === EXIT_INTERRUPTED) && process.stderr.isTTY)
       process.stderr.write("\r\u001b[K");
     if (problem !== undefined) process.stderr.write(`xenolith: ${problem}\n`);
-    const stuck = setTimeout(() => process.exit(code), END_MS);
+    const stuck = setTimeout(() => process.kill(process.pid, "SIGKILL"), END_MS);
     void this.worker.terminate().then(() => clearTimeout(stuck));
     this.resolve(code);
   }

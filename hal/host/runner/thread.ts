@@ -32,7 +32,8 @@ export class RunnerThread {
   private readonly flow: Int32Array;
   private taken = 0;
 
-  private constructor(readonly start: WorkerStart, private readonly port: MessagePort) {
+  /** `port` leads to the main thread. */
+  constructor(readonly start: WorkerStart, private readonly port: MessagePort) {
     this.pulse = createPulse(start.shared);
     this.timeOrigin = start.timeOrigin;
     this.stdinIsTerminal = start.stdin.isTerminal;
@@ -71,7 +72,7 @@ export class RunnerThread {
   /** The oldest input that has not been taken yet, or null. */
   poll(): Input | null {
     if (!this.hasInput) return null;
-    const received = receiveMessageOnPort(this.start.inputs) as { message: Input } | undefined;
+    const received = receiveMessageOnPort(this.start.inputs);
     if (received === undefined) return null;
     this.taken = (this.taken + 1) | 0;
     if (received.message.kind === "keys") this.send({ kind: "taken" });

@@ -6,6 +6,8 @@ const CLI = path.resolve(import.meta.dirname, "../../../../dist/cli.js");
 
 export interface Ended {
   readonly code: number | null;
+  /** What killed it. */
+  readonly signal: NodeJS.Signals | null;
   readonly stdout: string;
   readonly stderr: string;
 }
@@ -18,8 +20,9 @@ export interface Started {
 }
 
 /** Starts `xenolith ARGV`. */
-export function startXenolith(argv: readonly string[], cwd: string): Started {
-  const child = spawn(process.execPath, [CLI, ...argv], { cwd, stdio: ["pipe", "pipe", "pipe"] });
+export function startXenolith(argv: readonly string[], cwd: string, env: NodeJS.ProcessEnv = {}): Started {
+  const options = { cwd, env: { ...process.env, ...env } };
+  const child = spawn(process.execPath, [CLI, ...argv], { ...options, stdio: ["pipe", "pipe", "pipe"] });
   let [stdout, stderr] = ["", ""];
   const watchers: (() => void)[] = [];
   child.stdout.on("data", (bytes: Buffer) => {
@@ -27,7 +30,9 @@ export function startXenolith(argv: readonly string[], cwd: string): Started {
     for (const watcher of watchers) watcher();
   });
   child.stderr.on("data", (bytes: Buffer) => void (stderr += bytes.toString()));
-  const ended = new Promise<Ended>((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
+  const ended = new Promise<Ended>((resolve) =>
+    child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })),
+  );
   const shows = (text: string) =>
     new Promise<void>((resolve) => {
       const look = () => void (stdout.includes(text) && resolve());
@@ -38,8 +43,8 @@ export function startXenolith(argv: readonly string[], cwd: string): Started {
 }
 
 /** Runs `xenolith ARGV` to its end. */
-export function runXenolith(argv: readonly string[], cwd: string): Promise<Ended> {
-  const { child, ended } = startXenolith(argv, cwd);
+export function runXenolith(argv: readonly string[], cwd: string, env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  const { child, ended } = startXenolith(argv, cwd, env);
   child.stdin?.end();
   return ended;
 }
@@ -51,5 +56,5 @@ export function runShell(command: string, cwd: string): Promise<Ended> {
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (bytes: Buffer) => void (stdout += bytes.toString()));
   child.stderr.on("data", (bytes: Buffer) => void (stderr += bytes.toString()));
-  return new Promise((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })));
+  return new Promise((resolve) => child.on("close", (code, signal) => resolve({ code, signal, stdout, stderr })));
 }
