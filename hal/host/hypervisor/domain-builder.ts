@@ -64,7 +64,7 @@ export const MAPTRACK_MAX_DEFAULT = 262144;
 
 /** What a domain is made of. */
 export interface DomainConfig {
-  /** Default: the lowest never used one, from 1; dom0 must be asked for. */
+  /** Default: one above the last, from 1 again when all have been used, as on Xen; dom0 must be asked for. */
   readonly domid?: number;
   readonly name: string;
   /** Pages of RAM. */
@@ -102,7 +102,10 @@ function checkConfig(context: Context, config: DomainConfig, domid: number): voi
 
 function takeDomid(context: Context, config: DomainConfig): number {
   const { state } = context;
-  if (config.domid === undefined) while (state.domains[state.nextDomid] !== undefined) state.nextDomid++;
+  if (config.domid === undefined) {
+    if (state.nextDomid >= DOMID_FIRST_RESERVED) state.nextDomid = 1;
+    while (state.domains[state.nextDomid] !== undefined) state.nextDomid++;
+  }
   const domid = config.domid ?? state.nextDomid;
   checkConfig(context, config, domid);
   if (domid >= state.nextDomid) state.nextDomid = domid + 1;

@@ -31,6 +31,12 @@ function findRun(frames: FrameTable, count: number): number {
   return -1;
 }
 
+/** Whether a domain of `pages` pages, and its control page, could be made now. */
+export function hasRoom(context: Context, pages: number): boolean {
+  const { frames } = context.state;
+  return frames.freeCount > pages && findRun(frames, pages) >= 0;
+}
+
 /** The highest free frame, or -1: single frames come from the other end, so that they do not break the runs up. */
 function findLast(frames: FrameTable): number {
   return frames.owner.lastIndexOf(FRAME_FREE);

@@ -17,7 +17,7 @@ import { createDomain, type DomainConfig } from "./domain-builder";
 import { destroyDomain, EVENT_DESTROYED, pauseDomain, unpauseDomain } from "./domains";
 import { EVENT_CONSOLE, EVENT_STORE } from "./event-channel-op";
 import { queueEvent } from "./event-queue";
-import { frameOffset } from "./frames";
+import { frameOffset, hasRoom } from "./frames";
 import type { GuestDomain } from "./guest-domain";
 import { touchPages } from "./guest-memory";
 import {
@@ -125,6 +125,11 @@ export class Hypervisor {
     const domain = createDomain(this.context, config);
     domain.pauseCount = 1;
     return domain;
+  }
+
+  /** Whether there is room for a domain of so many pages, in one piece. */
+  hasRoom(pages: number): boolean {
+    return hasRoom(this.context, pages);
   }
 
   /** Gives a domain its engine and lets it run: its kernel starts as the domain's first slice. */

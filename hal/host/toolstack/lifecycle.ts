@@ -141,7 +141,7 @@ export class Lifecycle {
     if (state.noted.length > 0) for (const domid of state.noted.splice(0)) this.handleEnd(domid);
     if (state.rebirths.length === 0) return;
     this.losePatience();
-    const ready = state.rebirths.filter(({ domid }) => this.attachmentsOf(domid).length === 0);
+    const ready = state.rebirths.filter((rebirth) => this.mayBegin(rebirth));
     state.rebirths = state.rebirths.filter((rebirth) => !ready.includes(rebirth));
     for (const rebirth of ready) this.begin(rebirth);
   }
@@ -207,6 +207,13 @@ export class Lifecycle {
     if (this.state.isTimed) return;
     this.state.isTimed = true;
     hypervisor.queue(Math.min(...this.state.rebirths.map(({ deadline }) => deadline)), EVENT_PATIENCE, 0, 0);
+  }
+
+  /** Back ends announce that they are closed while requests are in flight, and hold the pages of these until they are done. */
+  private mayBegin({ domid, config, deadline }: Rebirth): boolean {
+    const { hypervisor } = this.parts;
+    if (this.attachmentsOf(domid).length > 0) return false;
+    return hypervisor.now >= deadline || hypervisor.hasRoom(config.memoryBytes / 4096);
   }
 
   private begin({ config, earlyDeaths, disks, domid }: Rebirth): void {

@@ -3,6 +3,7 @@ import { EVTCHNOP_alloc_unbound, EVTCHNOP_bind_interdomain, EVTCHNOP_send } from
 import { GNTMAP_host_map, GNTST_bad_domain, GNTST_okay, GTF_permit_access } from "../../../../hal/abi/grant_table";
 import { CONTROL_ALIAS_EPOCH, CONTROL_COSTS, CONTROL_VCPU_COUNT, COST_IRQ_ENTRY } from "../../../../hal/abi/control";
 import {
+  DOMID_FIRST_RESERVED,
   DOMID_SELF,
   SIF_INITDOMAIN,
   SIF_PRIVILEGED,
@@ -84,6 +85,13 @@ describe("building", () => {
     const first = machine.hv.createDomain(config).domid;
     machine.hv.destroyDomain(first);
     expect(machine.hv.createDomain(config).domid).toBe(first + 1);
+  });
+
+  it("after the last domid comes the first that is free", () => {
+    machine.add(1);
+    const last = { ...config, domid: DOMID_FIRST_RESERVED - 1 };
+    machine.hv.destroyDomain(machine.hv.createDomain(last).domid);
+    expect(machine.hv.createDomain(config).domid).toBe(2);
   });
 });
 
