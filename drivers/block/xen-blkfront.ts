@@ -72,12 +72,11 @@ import {
   REQ_FUA,
   REQ_OP_DISCARD,
   REQ_OP_FLUSH,
-  REQ_OP_MASK,
   REQ_OP_READ,
   REQ_OP_SECURE_ERASE,
   REQ_OP_WRITE,
 } from "xenolith/linux/blk_types";
-import type { bio, blk_mode_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
+import type { blk_mode_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
 import { CDROM_GET_CAPABILITY, CDROMMULTISESSION } from "xenolith/linux/cdrom";
 import type { cdrom_multisession } from "xenolith/linux/cdrom";
 import { dev_get_drvdata, dev_set_drvdata, dev_warn } from "xenolith/linux/device";
@@ -188,6 +187,7 @@ import {
 import { XEN_IO_PROTO_ABI_NATIVE } from "xenolith/xen/interface/io/protocols";
 import {
   RING_FINAL_CHECK_FOR_RESPONSES,
+  RING_FREE_REQUESTS,
   RING_FULL,
   RING_PUSH_REQUESTS_AND_CHECK_NOTIFY,
   RING_RESPONSE_PROD_OVERFLOW,
@@ -536,40 +536,6 @@ function blkif_setup_rw_req_grant(
   }
 }
 
-/** What `blkif_queue_page` does: data in one page, and nothing but data. */
-const PAGE_OP_MASK = REQ_OP_MASK | REQ_FUA;
-
-/**
- * Puts a read or write of at most a page into a slot: what blkif_queue_rw_req does, in one go. False: it is none, or has to wait, and nothing
- * was done. With direct access to the data only.
- */
-function blkif_queue_page(req: request, rinfo: blkfront_ring_info): boolean {
-  const operation = req.cmd_flags & PAGE_OP_MASK;
-  if (operation > REQ_OP_WRITE || req.nr_phys_segments !== 1) return false;
-  const vecs = req.bio as bio;
-  const vec = vecs.bi_io_vec[0];
-  const length = req.__data_len;
-  const offset = vec.bv_offset;
-  if (vecs.bi_vcnt !== 1 || vec.bv_len !== length || offset + length > XEN_PAGE_SIZE) return false;
-  const info = rinfo.dev_info;
-  const ring = rinfo.ring;
-  const id = rinfo.shadow_free;
-  const gref = gnttab_grant_foreign_access(info.xbdev.otherend_id, vec.bv_page.mfn, 0);
-  if (gref < 0) return false;
-  const fsect = offset >> 9;
-  const lsect = fsect + (length >> 9) - 1;
-  // REQ_OP_READ and REQ_OP_WRITE have the numbers of BLKIF_OP_READ and BLKIF_OP_WRITE.
-  blkif_put_page_request(ring, operation, info.handle, id, req.__sector, gref, fsect | (lsect << 8));
-  const shadow = rinfo.shadow[id];
-  rinfo.shadow_free = shadow.next_free;
-  shadow.request = req;
-  shadow.operation = operation;
-  shadow.gref = gref;
-  shadow.status = REQ_WAITING;
-  ring.req_prod_pvt = (ring.req_prod_pvt + 1) >>> 0;
-  return true;
-}
-
 /** The operation of a request on the ring. A flush that nobody supports does not get here; such a FUA write is a plain one. */
 function blkif_rw_operation(info: blkfront_info, req: request): number {
   const op = req_op(req);
@@ -653,19 +619,48 @@ function blkif_queue_rq(hctx: blk_mq_hw_ctx, qd: blk_mq_queue_data): blk_status_
   return BLK_STS_OK;
 }
 
+/**
+ * Puts reads and writes of at most a page each into slots, with direct access to the data: what blkif_queue_rw_req does, in one go. Returns the
+ * first request that is something else, or has to wait; null when there is none.
+ */
+function blkif_queue_single_pages(first: request, rinfo: blkfront_ring_info): request | null {
+  const info = rinfo.dev_info;
+  const ring = rinfo.ring;
+  const domid = info.xbdev.otherend_id;
+  let req: request | null = first;
+  for (let room = RING_FREE_REQUESTS(ring); room > 0 && req !== null; room--) {
+    const vec = req.single_vec;
+    if (vec === null) return req;
+    const gref = gnttab_grant_foreign_access(domid, vec.bv_page.mfn, 0);
+    if (gref < 0) return req;
+    const id = rinfo.shadow_free;
+    const shadow = rinfo.shadow[id];
+    const fsect = vec.bv_offset >> 9;
+    const lsect = fsect + (vec.bv_len >> 9) - 1;
+    // REQ_OP_READ and REQ_OP_WRITE have the numbers of BLKIF_OP_READ and BLKIF_OP_WRITE.
+    const operation = req.cmd_flags & REQ_OP_WRITE;
+    blk_mq_start_request(req);
+    blkif_put_page_request(ring, operation, info.handle, id, req.__sector, gref, fsect | (lsect << 8));
+    ring.req_prod_pvt = (ring.req_prod_pvt + 1) >>> 0;
+    rinfo.shadow_free = shadow.next_free;
+    shadow.request = req;
+    shadow.operation = operation;
+    shadow.gref = gref;
+    shadow.status = REQ_WAITING;
+    req = req.rq_next;
+  }
+  return req;
+}
+
 /** ops.queue_rqs. What a plug gathered: one lock, one index, one event. Leaves to queue_rq what needs more than a slot. */
 function blkif_queue_rqs(rqlist: rq_list): void {
-  const hctx = (rqlist.head as request).mq_hctx;
+  const req = rqlist.head as request;
+  const hctx = req.mq_hctx;
   const info = hctx.queue.queuedata as blkfront_info;
   const rinfo = info.rinfo[hctx.queue_num];
   if (info.connected !== BLKIF_STATE_CONNECTED || info.bounce || rinfo === undefined) return;
   const flags = spin_lock_irqsave(rinfo.ring_lock);
-  let req = rqlist.head;
-  while (req !== null && !RING_FULL(rinfo.ring) && blkif_queue_page(req, rinfo)) {
-    blk_mq_start_request(req);
-    req = req.rq_next;
-  }
-  rqlist.head = req;
+  rqlist.head = blkif_queue_single_pages(req, rinfo);
   flush_requests(rinfo);
   spin_unlock_irqrestore(rinfo.ring_lock, flags);
 }
@@ -1010,21 +1005,46 @@ function blkif_take_response(rinfo: blkfront_ring_info, bret: blkif_response): b
   if (!blkif_completion(rinfo, shadow)) return false;
   const req = shadow.request as request;
   add_id_to_freelist(rinfo, id);
-  // Nearly all of them.
-  if (bret.status === BLKIF_RSP_OKAY && blk_mq_add_to_batch(req, rinfo.iob, false)) return true;
   const error = blkif_response_status(info, operation, bret.status, segments);
   if (error === BLK_STS_NOTSUPP && operation !== BLKIF_OP_DISCARD) {
     blk_mq_requeue_request(req, true);
     return true;
   }
+  blkif_done(rinfo, req, error);
+  return true;
+}
+
+/** A request is done; it ends when the lock is free. */
+function blkif_done(rinfo: blkfront_ring_info, req: request, error: blk_status_t): void {
+  if (blk_mq_add_to_batch(req, rinfo.iob, error !== BLK_STS_OK)) return;
   blk_mq_rq_to_pdu<blkif_req>(req).error = error;
   rinfo.done.push(req);
+}
+
+/**
+ * The usual response: a request of one page, done well. False: it is another one, which blkif_take_response has to look at, and nothing was done.
+ */
+function blkif_take_usual_response(rinfo: blkfront_ring_info, bret: blkif_response): boolean {
+  const id = bret.id_lo;
+  if (bret.id_hi !== 0 || id >= RING_SIZE(rinfo.ring) || bret.status !== BLKIF_RSP_OKAY) return false;
+  const shadow = rinfo.shadow[id];
+  const gref = shadow.gref;
+  if (gref === INVALID_GRANT_REF || shadow.status !== REQ_WAITING || shadow.operation !== bret.operation) return false;
+  if (gnttab_try_end_foreign_access(gref) === 0) return false;
+  const req = shadow.request as request;
+  shadow.gref = INVALID_GRANT_REF;
+  shadow.status = REQ_PROCESSING;
+  shadow.request = null;
+  shadow.next_free = rinfo.shadow_free;
+  rinfo.shadow_free = id;
+  if (!blk_mq_add_to_batch(req, rinfo.iob, false)) blkif_done(rinfo, req, BLK_STS_OK);
   return true;
 }
 
 /** Takes all responses. XEN_EOI_FLAG_SPURIOUS when there were none, 0 when there were, -EINVAL when the back end broke a rule. */
 function blkif_take_responses(rinfo: blkfront_ring_info): number {
   const ring = rinfo.ring;
+  const bret = rinfo.bret;
   let eoiflag = XEN_EOI_FLAG_SPURIOUS;
   for (;;) {
     // Once; slots are read after it.
@@ -1036,8 +1056,8 @@ function blkif_take_responses(rinfo: blkfront_ring_info): number {
     }
     for (let i = ring.rsp_cons; i !== rp; i = (i + 1) >>> 0) {
       eoiflag = 0;
-      blkif_get_response(rinfo.bret, ring, i);
-      if (!blkif_take_response(rinfo, rinfo.bret)) return -EINVAL;
+      blkif_get_response(bret, ring, i);
+      if (!blkif_take_usual_response(rinfo, bret) && !blkif_take_response(rinfo, bret)) return -EINVAL;
     }
     ring.rsp_cons = rp;
     if (rp === ring.req_prod_pvt) {

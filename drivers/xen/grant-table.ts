@@ -10,7 +10,7 @@
  * growing, which makes hypercalls, takes the lock. Trusts the hypervisor; of the peer it needs nothing.
  */
 import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_writing } from "../../hal/abi/grant_table";
-import { page_cmpxchg32 } from "../../hal/guest/atomic";
+import { page_keep_bits32 } from "../../hal/guest/atomic";
 import { page_read32, page_write32 } from "../../hal/guest/page";
 import { ENOSPC } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
@@ -62,8 +62,11 @@ export function gnttab_grant_foreign_access_ref(
 EXPORT_SYMBOL(gnttab_grant_foreign_access_ref);
 
 export function gnttab_grant_foreign_access(domid: domid_t, frame: number, readonly: number): number {
-  const ref = get_free_entries(1);
-  if (ref < 0) return -ENOSPC;
+  // get_free_entries for one, which does not have to be a chain.
+  if (gnttab_free_count === 0 && gnttab_expand(1) < 0) return -ENOSPC;
+  const ref = gnttab_free_head;
+  gnttab_free_head = gnttab_list[ref];
+  gnttab_free_count--;
   gnttab_grant_foreign_access_ref(ref, domid, frame, readonly);
   return ref;
 }
@@ -71,15 +74,9 @@ EXPORT_SYMBOL(gnttab_grant_foreign_access);
 
 /** Clears the entry's flags in one step, unless the peer has it mapped: 1 or 0. */
 function _gnttab_end_foreign_access_ref(ref: grant_ref_t): number {
-  const table = gnttab_shared[ref >>> 9];
-  const word = (ref & 511) << 1;
-  let entry = page_read32(table, word);
-  for (;;) {
-    if ((entry & (GTF_reading | GTF_writing)) !== 0) return 0;
-    const found = page_cmpxchg32(table, word, entry, entry & 0xffff0000);
-    if (found === entry) return 1;
-    entry = found;
-  }
+  const in_use = GTF_reading | GTF_writing;
+  const entry = page_keep_bits32(gnttab_shared[ref >>> 9], (ref & 511) << 1, in_use, 0xffff0000);
+  return (entry & in_use) !== 0 ? 0 : 1;
 }
 
 export function gnttab_end_foreign_access_ref(ref: grant_ref_t): number {
@@ -90,7 +87,10 @@ export function gnttab_end_foreign_access_ref(ref: grant_ref_t): number {
 EXPORT_SYMBOL(gnttab_end_foreign_access_ref);
 
 export function gnttab_try_end_foreign_access(ref: grant_ref_t): number {
-  if (_gnttab_end_foreign_access_ref(ref) === 0) return 0;
+  // _gnttab_end_foreign_access_ref, written out: this runs for every page.
+  const in_use = GTF_reading | GTF_writing;
+  const entry = page_keep_bits32(gnttab_shared[ref >>> 9], (ref & 511) << 1, in_use, 0xffff0000);
+  if ((entry & in_use) !== 0) return 0;
   put_free_entry(ref);
   return 1;
 }

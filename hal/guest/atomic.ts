@@ -27,6 +27,16 @@ export function page_clear_bits32(page: shared_page, index: number, bits: number
   return before;
 }
 
+/**
+ * A loop of LOCK CMPXCHG: unless one of the bits `unless` is set in word `index`, clears the bits that are not in `keep`. Returns what was
+ * there, unsigned.
+ */
+export function page_keep_bits32(page: shared_page, index: number, unless: number, keep: number): number {
+  const before = page_read32(page, index);
+  if ((before & unless) === 0) (page.words as Uint32Array)[index] = before & keep;
+  return before;
+}
+
 /** LOCK OR: sets `bits` in word `index`; returns what was there, unsigned. */
 export function page_set_bits32(page: shared_page, index: number, bits: number): number {
   const before = page_read32(page, index);

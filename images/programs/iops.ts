@@ -3,7 +3,7 @@
  *
  *   iops DEVICE [depth=N] [ops=N] [seed=N]
  */
-import { bio_add_page, bio_alloc, bio_put, submit_bio, submit_bio_nowait } from "xenolith/linux/bio";
+import { bio_add_page, bio_alloc, bio_put, bio_reuse, submit_bio, submit_bio_nowait } from "xenolith/linux/bio";
 import { REQ_OP_READ, REQ_SYNC, type bio, type block_device } from "xenolith/linux/blk_types";
 import { bdev_nr_sectors, blk_finish_plug, blk_plug, blk_start_plug } from "xenolith/linux/blkdev";
 import type { stdio } from "xenolith/linux/binfmts";
@@ -17,9 +17,10 @@ import { wait_event, wait_queue_head, wake_up } from "xenolith/linux/wait";
 import { alloc_buffer, free_buffer } from "./lib/buffer";
 import { strerror } from "./lib/strerror";
 
+/** One read in flight, at most: its bio is used over and over. */
 interface slot {
   readonly run: measurement;
-  readonly data: page;
+  readonly request: bio;
   next_free: slot | null;
 }
 
@@ -37,7 +38,6 @@ function read_done(ended: bio): void {
   const done = ended.bi_private as slot;
   const run = done.run;
   if (ended.bi_status !== 0) run.errors++;
-  bio_put(ended);
   done.next_free = run.free;
   run.free = done;
   run.busy--;
@@ -54,12 +54,21 @@ function next_block(run: measurement): number {
   return (x >>> 0) % run.blocks;
 }
 
-function make_read(run: measurement, taken: slot): bio {
+/** Adds a slot that reads into `data`. */
+function add_slot(run: measurement, data: page): void {
   const request = bio_alloc(run.bdev, 1, REQ_OP_READ | REQ_SYNC, GFP_KERNEL);
-  request.bi_iter.bi_sector = next_block(run) * 8;
+  bio_add_page(request, data, 4096, 0);
   request.bi_end_io = read_done;
-  request.bi_private = taken;
-  bio_add_page(request, taken.data, 4096, 0);
+  run.free = { run, request, next_free: run.free };
+  request.bi_private = run.free;
+}
+
+function make_read(run: measurement, taken: slot): bio {
+  const request = taken.request;
+  bio_reuse(request, REQ_OP_READ | REQ_SYNC);
+  const iter = request.bi_iter;
+  iter.bi_sector = next_block(run) * 8;
+  iter.bi_size = 4096;
   run.busy++;
   return request;
 }
@@ -108,10 +117,11 @@ export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
     yield* io.error(`iops: no memory for ${depth} pages\n`);
     return 1;
   }
-  for (const data of pages) run.free = { run, data, next_free: run.free };
+  for (const data of pages) add_slot(run, data);
   const start = ktime_get_ns();
   yield* run_reads(run, ops);
   yield* io.write(`${ops} reads, ${run.errors} errors, ${ktime_get_ns() - start} ns\n`);
+  for (let each = run.free; each !== null; each = each.next_free) bio_put(each.request);
   free_buffer(pages);
   yield* filp_close(opened);
   return run.errors === 0 ? 0 : 1;

@@ -207,6 +207,7 @@ function merged_segments(rq: request, segments: number): number {
 function grow(rq: request, bytes: number, segments: number): void {
   rq.__data_len = bytes;
   rq.nr_phys_segments = merged_segments(rq, segments);
+  rq.single_vec = null;
 }
 
 const walk = new req_iterator();

@@ -29,6 +29,7 @@ function end_alike(first: request, now: number): request | null {
   const { q, mq_hctx: hctx, part } = first;
   const op = first.cmd_flags & REQ_OP_MASK;
   const tags = hctx.tags;
+  const has_deadline = hctx.ops.timeout !== undefined;
   let bytes = 0;
   let started = 0;
   let count = 0;
@@ -42,9 +43,17 @@ function end_alike(first: request, now: number): request | null {
     bytes += rq.__data_len;
     started += rq.start_time_ns;
     rq.bio = null;
-    rq.part = null;
     rq.state = MQ_RQ_IDLE;
-    if (bio !== null) end_bios(bio);
+    if (has_deadline) rq.timeout = 0;
+    if (bio !== null) {
+      const end_io = bio.bi_end_io;
+      // bio_endio without its loop, for one bio that has no children.
+      if (bio.bi_next !== null || bio.__bi_remaining !== 1 || bio.__bi_cnt <= 0 || end_io === null) end_bios(bio);
+      else {
+        bio.__bi_remaining = 0;
+        end_io(bio);
+      }
+    }
     rq.tag = BLK_MQ_NO_TAG;
     if (tag < tags.nr_reserved_tags) tags.reserved_free[tags.reserved_free_count++] = tag;
     else tags.free[tags.free_count++] = tag;
@@ -58,19 +67,13 @@ function end_alike(first: request, now: number): request | null {
   return rq;
 }
 
-/** All bios of a request are done, each as a whole. */
+/** All bios of a request are done. */
 function end_bios(first: bio): void {
   let bio: bio | null = first;
   do {
     const next: bio | null = bio.bi_next;
-    const end_io = bio.bi_end_io;
-    if (next !== null) bio.bi_next = null;
-    // bio_endio without its loop, for a bio that has no children.
-    if (bio.__bi_remaining !== 1 || bio.__bi_cnt <= 0 || end_io === null) bio_endio(bio);
-    else {
-      bio.__bi_remaining = 0;
-      end_io(bio);
-    }
+    bio.bi_next = null;
+    bio_endio(bio);
     bio = next;
   } while (bio !== null);
 }

@@ -7,11 +7,12 @@
  * it has changed anything. `queue->plain` sums up what only seldom changes.
  */
 import { COST_BIO_SUBMIT, COST_REQUEST_DISPATCH } from "../../hal/abi/control";
-import { charge, local_clock } from "xenolith/linux/ktime";
+import { charge_both, local_clock } from "xenolith/linux/ktime";
 import { current } from "xenolith/linux/sched";
 import { smp_processor_id } from "xenolith/linux/smp";
 import { REQ_FUA, REQ_NOWAIT, REQ_OP_MASK, REQ_OP_WRITE, REQ_PREFLUSH, SECTOR_SIZE } from "xenolith/linux/blk_types";
 import { BLK_MAX_REQUEST_COUNT, GD_DEAD, bdev_read_only } from "xenolith/linux/blkdev";
+import { BLK_MQ_F_SHOULD_MERGE } from "xenolith/linux/blk-mq";
 import type { bio } from "xenolith/linux/blk_types";
 import type { blk_plug, request_queue } from "xenolith/linux/blkdev";
 
@@ -26,6 +27,8 @@ export function blk_queue_update_plain(q: request_queue): void {
   const alive = !q.dying && (q.disk === null || (q.disk.state & (1 << GD_DEAD)) === 0);
   const simple = lim.logical_block_size === SECTOR_SIZE && lim.chunk_sectors === 0;
   q.plain = q.mq_ops !== null && alive && simple && q.mq_freeze_depth === 0;
+  const may_merge = q.tag_set !== null && (q.tag_set.flags & BLK_MQ_F_SHOULD_MERGE) !== 0;
+  q.plain_hctx = q.plain && !may_merge && q.nr_hw_queues === 1 ? q.queue_hw_ctx[0] : null;
 }
 
 /** Makes a request of a plain bio and gathers it. False: nothing was done, and the bio has to go the long way. */
@@ -34,49 +37,56 @@ export function blk_mq_submit_plain(bio: bio): boolean {
   if (plug === null || bio.bi_flags !== 0 || bio.bi_vcnt !== 1 || (bio.bi_opf & NOT_PLAIN) !== 0) return false;
   const bdev = bio.bi_bdev;
   const q = bdev.bd_queue;
-  if (!q.plain || bdev.bd_partno !== 0) return false;
+  if (bdev.bd_partno !== 0) return false;
+  let hctx = q.plain_hctx;
+  if (hctx === null) {
+    if (!q.plain) return false;
+    const ctx = q.queue_ctx[smp_processor_id()];
+    // Requests that wait there may take it in.
+    if (ctx.rq_list.next !== ctx.rq_list) return false;
+    hctx = ctx.hctx;
+  }
   const opf = bio.bi_opf;
   if ((opf & REQ_OP_WRITE) !== 0 && bdev_read_only(bdev)) return false;
   const iter = bio.bi_iter;
   const size = iter.bi_size;
   const sector = iter.bi_sector;
   const vec = bio.bi_io_vec[0];
-  if (size === 0 || (size & (SECTOR_SIZE - 1)) !== 0 || vec.bv_offset + vec.bv_len > 4096) return false;
+  if (size === 0 || (size & (SECTOR_SIZE - 1)) !== 0 || vec.bv_len !== size || vec.bv_offset + size > 4096) {
+    return false;
+  }
   if (sector < 0 || sector + (size >>> 9) > bdev.bd_nr_sectors) return false;
-  const ctx = q.queue_ctx[smp_processor_id()];
-  const hctx = ctx.hctx;
   const list = plug.mq_list;
-  const tail = list.tail;
-  if (list.head !== null && tail !== null) {
+  const tail = list.head === null ? null : list.tail;
+  if (tail !== null) {
     // Neighbours might merge, a full plug has to be sent, and the requests of several queues need to be told apart.
     const distance = sector - tail.__sector;
     if (tail.__data_len > 4096 || (distance <= PAGE_SECTORS && distance >= -PAGE_SECTORS)) return false;
     if (tail.mq_hctx !== hctx || plug.rq_count >= BLK_MAX_REQUEST_COUNT) return false;
   }
   const tags = hctx.tags;
-  if (tags.free_count === 0 || ctx.rq_list.next !== ctx.rq_list) return false;
+  if (tags.free_count === 0) return false;
   const tag = tags.free[--tags.free_count];
   const rq = tags.static_rqs[tag];
-  charge(COST_BIO_SUBMIT);
-  charge(COST_REQUEST_DISPATCH);
+  charge_both(COST_BIO_SUBMIT, COST_REQUEST_DISPATCH);
   q.q_usage++;
-  rq.q = q;
-  rq.mq_hctx = hctx;
+  if (rq.mq_hctx !== hctx) {
+    rq.q = q;
+    rq.mq_hctx = hctx;
+  }
   rq.tag = tag;
-  rq.rq_flags = 0;
-  rq.timeout = 0;
-  rq.end_io = null;
   rq.cmd_flags = opf;
   rq.__sector = sector;
   rq.__data_len = size;
   rq.nr_phys_segments = 1;
+  rq.single_vec = vec;
   rq.bio = bio;
   rq.biotail = bio;
   rq.part = bdev;
   rq.start_time_ns = local_clock();
   rq.rq_next = null;
-  if (list.head === null) list.head = rq;
-  else if (tail !== null) tail.rq_next = rq;
+  if (tail === null) list.head = rq;
+  else tail.rq_next = rq;
   list.tail = rq;
   plug.rq_count++;
   return true;

@@ -111,9 +111,7 @@ function init_request(rq: request, q: request_queue, hctx: blk_mq_hw_ctx): void 
   rq.mq_hctx = hctx;
   rq.tag = rq.internal_tag;
   rq.state = MQ_RQ_IDLE;
-  rq.rq_flags = 0;
-  rq.timeout = 0;
-  rq.end_io = null;
+  rq.single_vec = null;
   q.q_usage++;
 }
 
@@ -253,6 +251,10 @@ export function blk_mq_free_request(rq: request): void {
   rq.tag = BLK_MQ_NO_TAG;
   rq.bio = null;
   rq.biotail = null;
+  // As the next user expects it.
+  rq.rq_flags = 0;
+  rq.timeout = 0;
+  rq.end_io = null;
   blk_mq_put_tag(hctx.tags, tag);
   if ((hctx.state & BLK_MQ_S_SCHED_RESTART) !== 0) {
     hctx.state &= ~BLK_MQ_S_SCHED_RESTART;
@@ -291,6 +293,7 @@ function end_bytes(rq: request, bio: bio, bytes: number, error: blk_status_t): v
 
 /** Moves the request past what ended; true if something is left. */
 function account_rest(rq: request, total: number): boolean {
+  rq.single_vec = null;
   if (rq.bio === null) {
     rq.__data_len = 0;
     return false;

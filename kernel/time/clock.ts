@@ -23,6 +23,11 @@ export function charge(cost: number): void {
 }
 EXPORT_SYMBOL(charge);
 
+export function charge_both(cost: number, other: number): void {
+  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] + control[CONTROL_COSTS + other];
+}
+EXPORT_SYMBOL(charge_both);
+
 export function charge_times(cost: number, times: number): void {
   clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] * times;
 }

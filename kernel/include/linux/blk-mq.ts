@@ -13,6 +13,7 @@ import { bio_iter_begin, type req_iterator } from "xenolith/linux/bio";
 import { REQ_OP_MASK, REQ_OP_READ, REQ_OP_WRITE } from "xenolith/linux/blk_types";
 import type { bio, blk_opf_t, blk_status_t, block_device } from "xenolith/linux/blk_types";
 import type { gendisk, io_comp_batch, queue_limits, request_queue, rq_list } from "xenolith/linux/blkdev";
+import type { bio_vec } from "xenolith/linux/bvec";
 import type { scatterlist } from "xenolith/linux/scatterlist";
 import type { err_ptr } from "xenolith/linux/err";
 import type { Sleeps } from "xenolith/linux/sched";
@@ -86,6 +87,8 @@ export class request {
   biotail: bio | null = null;
   /** Physical segments. */
   nr_phys_segments = 0;
+  /** All of a request that is no more than a read or write of at most one page; null for any other. */
+  single_vec: bio_vec | null = null;
   /** For the driver while it owns the request; the block layer's otherwise. */
   readonly queuelist = new list_head(this);
   /** The block layer's link in plugs. */
@@ -438,11 +441,11 @@ export function rq_list_peek(rl: rq_list): request | null {
 }
 
 /**
- * Puts a completed request into a batch of them. False: it has to be ended by itself, since it failed or somebody waits for its end.
+ * Puts a completed request into a batch of them. False: it has to be ended by itself, since it failed, or has been through more.
  * Linux: blk_mq_add_to_batch.
  */
 export function blk_mq_add_to_batch(req: request, iob: io_comp_batch, is_error: boolean): boolean {
-  if (is_error || req.end_io !== null) return false;
+  if (is_error || req.end_io !== null || req.rq_flags !== 0) return false;
   rq_list_add_tail(iob.req_list, req);
   return true;
 }

@@ -171,8 +171,9 @@ export class request_queue {
   /** Shared with every partition. */
   dying = false;
   nomerges = false;
-  /** Whether plain reads and writes may take the short way in: kept by blk_queue_update_plain. */
+  /** Whether plain reads and writes may take the short way in, and the hardware queue if it is the only one: kept by blk_queue_update_plain. */
   plain = false;
+  plain_hctx: blk_mq_hw_ctx | null = null;
 }
 
 /** queue_flags bits. */

@@ -114,6 +114,16 @@ it("blkfront: with barriers only, a synchronous write is one barrier; refused, i
   expect(back.bytes.subarray(2 * 4096, 3 * 4096).every((byte) => byte === 0)).toBe(true);
 });
 
+/** No page of any request so far can be mapped. */
+function expectRevoked(back: RawBackend): void {
+  expect(back.seen.length).toBeGreaterThan(0);
+  for (const request of back.seen) {
+    for (const [gref] of request.segments) {
+      expect(back.domain.mapGrant(back.vbd.frontDomid, gref, 0x30000000)).toBeLessThan(0);
+    }
+  }
+}
+
 it("blkfront: a grant is gone when its request is answered", async () => {
   const back = await backend();
   back.connect();
@@ -121,11 +131,40 @@ it("blkfront: a grant is gone when its request is answered", async () => {
   const { grantsInUse } = back.machine.ledger().domains.find(({ name }) => name === "domU") ?? { grantsInUse: -1 };
   // The ring's own.
   expect(grantsInUse).toBe(1);
-  for (const request of back.seen) {
-    for (const [gref] of request.segments) {
-      expect(back.domain.mapGrant(back.vbd.frontDomid, gref, 0x30000000)).toBeLessThan(0);
-    }
+  expectRevoked(back);
+});
+
+it("blkfront: gathered reads go out together, and may be answered in any order, well or badly", async () => {
+  const back = await backend();
+  back.connect();
+  back.answer = () => null;
+  back.seen.length = 0;
+  const program = back.machine.start("domU", "iops /dev/xvdc depth=8 ops=8");
+  back.machine.runWhile(() => back.seen.length < 8, 1e9);
+  const requests = back.seen.slice();
+  expect(requests.map(({ segments }) => segments.map(([, first, last]) => [first, last]))).toEqual(
+    Array(8).fill([[0, 7]]),
+  );
+  for (const { id, operation } of [5, 0, 7, 2, 1, 6, 3, 4].map((i) => requests[i])) {
+    back.respond(id, operation, id === requests[2].id ? -1 : 0);
   }
+  back.machine.advance(50e6);
+  expect([program.status, program.output]).toEqual([1, expect.stringContaining("8 reads, 1 errors")]);
+  expectRevoked(back);
+});
+
+it("blkfront: what was gathered and never answered is ended, with its grants, when the device goes", async () => {
+  const back = await backend();
+  back.connect();
+  back.answer = () => null;
+  back.seen.length = 0;
+  const program = back.machine.start("domU", "iops /dev/xvdc depth=8 ops=8");
+  back.machine.runWhile(() => back.seen.length < 8, 1e9);
+  back.machine.xenstore.rm(back.back);
+  back.machine.advance(50e6);
+  back.remove();
+  expect([program.status, program.output]).toEqual([1, expect.stringContaining("8 reads, 8 errors")]);
+  expectRevoked(back);
 });
 
 /** Starts one read in the guest and leaves it open: the program, and its request. */

@@ -16,6 +16,7 @@ import {
   bio_max_segs,
   bio_next_segment,
   bio_put,
+  bio_reuse,
   bio_sectors,
   bio_segments,
   bio_split,
@@ -57,6 +58,32 @@ function segments(of: bio): [number, number, number, number][] {
   }
   return found;
 }
+
+describe("bio_reuse", () => {
+  it("makes an ended bio as it was but for its place and size, and keeps whose it is", () => {
+    const made = bio_of(bdev, 40, [
+      { page: bare_page(3), length: 4096 },
+      { page: bare_page(9), length: 1024, offset: 512 },
+    ]);
+    let ends = 0;
+    made.bi_end_io = () => void ends++;
+    made.bi_private = "mine";
+    const fresh = segments(made);
+    for (let round = 0; round < 3; round++) {
+      bio_advance(made, 4096 + 512);
+      made.bi_status = BLK_STS_IOERR;
+      made.bi_flags |= 1 << 11;
+      bio_endio(made);
+      bio_reuse(made, REQ_OP_WRITE);
+      made.bi_iter.bi_sector = 40;
+      made.bi_iter.bi_size = 5120;
+      expect(segments(made)).toEqual(fresh);
+      expect([made.bi_status, made.bi_flags, made.bi_opf]).toEqual([0, 0, REQ_OP_WRITE]);
+      expect([made.bi_private, ends]).toEqual(["mine", round + 1]);
+    }
+    bio_put(made);
+  });
+});
 
 describe("bio_add_page", () => {
   it("extends the last vector only if guest and machine memory both go on", () => {

@@ -18,7 +18,7 @@ import {
   BLKIF_SEGS_PER_INDIRECT_FRAME,
   BLKIF_SLOT_SIZE,
 } from "../../../../../hal/abi/io/blkif";
-import { RING_SLOT_WORD, back_ring, front_ring, type common_ring } from "./ring";
+import { RING_SLOT_WORD, SRING_SIZE, back_ring, front_ring, type common_ring } from "./ring";
 
 export * from "../../../../../hal/abi/io/blkif";
 
@@ -332,7 +332,7 @@ export function blkif_put_request(r: front_ring, i: number, req: blkif_request_i
 }
 
 /**
- * Fills in the next slot of a ring, without an image: a READ or WRITE of one segment. `sects` is its first sector and, from bit 8 on, its last.
+ * Fills in the next slot of a native ring, without an image: a READ or WRITE of one segment. `sects` is its first sector and, from bit 8 on, its last.
  * What such a request does not define keeps what the slot held.
  */
 export function blkif_put_page_request(
@@ -344,39 +344,30 @@ export function blkif_put_page_request(
   gref: number,
   sects: number,
 ): void {
-  const first = RING_SLOT_WORD(r, r.req_prod_pvt);
-  const slot = first & (PAGE_WORDS - 1);
-  const page = r.pages[first >>> 10];
-  if (slot + SEG + 2 > PAGE_WORDS) {
-    put_page_request_across(r, first, operation | (1 << 8) | (handle << 16), id, sector_number, gref, sects);
-    return;
+  const head = operation | (1 << 8) | (handle << 16);
+  const high = sector_number < 0x1_0000_0000 ? 0 : sector_number / 0x1_0000_0000;
+  const first = (SRING_SIZE >>> 2) + REQUEST_WORDS * (r.req_prod_pvt & (r.nr_ents - 1));
+  let page = r.sring;
+  let slot = first;
+  if (r.bounce !== null) {
+    const straddles = (first & (PAGE_WORDS - 1)) + (SEG + 2) > PAGE_WORDS;
+    page = straddles ? r.bounce : r.pages[first >>> 10];
+    slot = straddles ? 0 : first & (PAGE_WORDS - 1);
   }
-  page_write32(page, slot, operation | (1 << 8) | (handle << 16));
+  page_write32(page, slot, head);
   page_write32(page, slot + ID, id);
-  page_write32(page, slot + ID + 1, 0);
+  page_write32(page, slot + (ID + 1), 0);
   page_write32(page, slot + SECTOR_NUMBER, sector_number);
-  page_write32(page, slot + SECTOR_NUMBER + 1, sector_number < 0x1_0000_0000 ? 0 : sector_number / 0x1_0000_0000);
+  page_write32(page, slot + (SECTOR_NUMBER + 1), high);
   page_write32(page, slot + SEG, gref);
-  page_write32(page, slot + SEG + 1, sects);
+  page_write32(page, slot + (SEG + 1), sects);
+  if (page === r.bounce) scatter(r, first);
 }
 
-/** The same into a slot that straddles two pages, from word `first` of the ring on. */
-function put_page_request_across(
-  r: front_ring,
-  first: number,
-  head: number,
-  id: number,
-  sector_number: number,
-  gref: number,
-  sects: number,
-): void {
-  put_word(r, first, head);
-  put_word(r, first + ID, id);
-  put_word(r, first + ID + 1, 0);
-  put_word(r, first + SECTOR_NUMBER, sector_number);
-  put_word(r, first + SECTOR_NUMBER + 1, sector_number / 0x1_0000_0000);
-  put_word(r, first + SEG, gref);
-  put_word(r, first + SEG + 1, sects);
+/** Copies such a request from the bounce page to a slot that straddles two pages, from word `first` of the ring on. */
+function scatter(r: common_ring, first: number): void {
+  const bounce = r.bounce as shared_page;
+  for (let k = 0; k < SEG + 2; k++) if (k !== 1) put_word(r, first + k, page_read32(bounce, k));
 }
 
 /** The same in the layout of an i386 front end, for a ring whose slots are that: a native domain never needs it, a test of the other ABI does. */
@@ -403,11 +394,13 @@ export class blkif_response {
 
 /** Copies response `i` into `dst`. The same in both ABIs. */
 export function blkif_get_response(dst: blkif_response, r: front_ring, i: number): void {
-  const first = RING_SLOT_WORD(r, i);
-  const slot = first & (PAGE_WORDS - 1);
-  const straddles = slot + 3 > PAGE_WORDS;
-  const page = straddles ? gather(r, first) : r.pages[first >>> 10];
-  const at = straddles ? 0 : slot;
+  let page = r.sring;
+  let at = RING_SLOT_WORD(r, i);
+  if (r.bounce !== null) {
+    const straddles = (at & (PAGE_WORDS - 1)) + 3 > PAGE_WORDS;
+    page = straddles ? gather(r, at) : r.pages[at >>> 10];
+    at = straddles ? 0 : at & (PAGE_WORDS - 1);
+  }
   dst.id_lo = page_read32(page, at);
   dst.id_hi = page_read32(page, at + 1);
   const word = page_read32(page, at + 2);
