@@ -8,15 +8,13 @@
  */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { type OutputChunk, type Plugin, type RollupLog, rollup } from "rollup";
-import { minify } from "terser";
-import ts from "typescript";
+import { type OutputChunk, type Plugin, type RollupError, type RollupLog, rollup } from "rollup";
 import { type Flavour, bundlePath, mapPath } from "../hal/host/image/format";
 import { BuildError } from "./build-error";
-import { widenScopes } from "./function-scope";
-import { inlineCalls } from "./inline";
-import { type LinkMode, type LinkerPlugin, declaredSymbols, linker } from "./linker";
+import { type MapData, sourcePosition } from "./combine-maps";
+import { type LinkMode, type LinkerPlugin, type Transpiled, linker } from "./linker";
 import { type Unit, compareText } from "./sources";
+import type { Tools } from "./tools";
 
 /** A compiled unit of one flavour. */
 export interface CompiledBundle {
@@ -45,52 +43,77 @@ const KSYM = /\b__ksym\("(\w+)"\)/g;
 const EXPORTED = /\bEXPORT_SYMBOL(?:_GPL)?\("(\w+)",/g;
 
 /** Makes a compiler for the project, or the installed package, at `root`. */
-export function createCompiler(root: string): Compiler {
-  const linkers = new Map<string, LinkerPlugin>();
-  const transpiled: Transpiled = new Map();
-  const linkerFor = (mode: LinkMode, flavour: Flavour): LinkerPlugin => {
+export function createCompiler(root: string, tools: Tools): Compiler {
+  const linkers = new Map<string, GuestLinker>();
+  const transpiled: TranspiledFiles = new Map();
+  const linkerFor = (mode: LinkMode, flavour: Flavour): GuestLinker => {
     const key = `${mode}-${flavour}`;
-    const known =
-      linkers.get(key) ?? remembering(linker({ root, mode, debug: flavour === "debug" }), mode, flavour, transpiled);
+    const plugin = linker({ root, mode, debug: flavour === "debug" }, tools.transpile);
+    const known = linkers.get(key) ?? remembering(plugin, mode, flavour, transpiled);
     linkers.set(key, known);
     return known;
   };
   return {
     async compile(unit, flavour) {
       const plugin = linkerFor(unit.kind === "kernel" ? "kernel" : "module", flavour);
-      const { chunk, inputs } = await explained(root, unit, () => bundle(root, unit, flavour, plugin));
-      return describe(root, unit, flavour, chunk, inputs);
+      const bundled = await explained(root, unit, plugin, () => bundle(root, unit, flavour, plugin, tools));
+      if (unit.kind !== "kernel") refuseKernelCode(root, unit, bundled.sources);
+      const { code, steps } =
+        flavour === "release" ? await shrunk(bundled, tools) : { ...bundled, steps: [bundled.map] };
+      const maps = bundled.sources.flatMap((file) => {
+        const map = plugin.mapOf(file);
+        return map === null ? [] : [[posix(path.relative(root, file)), map] as const];
+      });
+      const map = await tools.combineMaps(steps, Object.fromEntries(maps));
+      return describe(unit, flavour, { ...bundled, code, map });
     },
   };
 }
 
-type Transpiled = Map<string, ReturnType<LinkerPlugin["transform"]>>;
+type TranspiledFiles = Map<string, Promise<Transpiled>>;
+
+/** The linker as guests are bundled with it: the maps of single files stay here, where rollup need not hold them all decoded. */
+interface GuestLinker extends Plugin {
+  /** The map of a file that was transpiled; null for others. */
+  mapOf(file: string): MapData | null;
+}
 
 /** What the linker treats differently in the two flavours; a file without it is transpiled once for both. */
 const FLAVOURED = /__DEBUG__|\bpage_(read|write)(8|32)\b/;
 
 /** The same plugin, transpiling each file once. */
-function remembering(plugin: LinkerPlugin, mode: LinkMode, flavour: Flavour, done: Transpiled): LinkerPlugin {
+function remembering(plugin: LinkerPlugin, mode: LinkMode, flavour: Flavour, done: TranspiledFiles): GuestLinker {
+  const maps = new Map<string, string>();
   return {
     ...plugin,
-    transform(code, id) {
+    async transform(code, id) {
       const key = `${mode} ${FLAVOURED.test(code) ? flavour : "both"} ${id}`;
-      if (!done.has(key)) done.set(key, plugin.transform(code, id));
-      return done.get(key) ?? null;
+      const work = done.get(key) ?? plugin.transform(code, id);
+      if (work === null) return null;
+      done.set(key, work);
+      const result = await work;
+      maps.set(id, result.map);
+      return { code: result.code, map: null };
     },
+    mapOf: (file) => (maps.has(file) ? (JSON.parse(maps.get(file) as string) as MapData) : null),
   };
 }
 
-/** Rollup's result, and every file that it read. */
+/** A bundle as rollup makes it. */
 interface Bundled {
-  readonly chunk: OutputChunk;
+  readonly code: string;
+  /** Leads to the transpiled files. */
+  readonly map: MapData;
+  /** Absolute paths of the files that went into it, sorted. */
+  readonly sources: readonly string[];
+  /** Absolute paths of all files that were read, sorted. */
   readonly inputs: readonly string[];
 }
 
-async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: LinkerPlugin): Promise<Bundled> {
+async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: GuestLinker, tools: Tools): Promise<Bundled> {
   const build = await rollup({
     input: unit.entries.length === 1 ? unit.entries[0] : ENTRY,
-    plugins: [entryOf(unit), plugin, ...(flavour === "release" ? [inline(), shrink()] : [])],
+    plugins: [entryOf(unit), plugin],
     onLog: (level, log) => {
       if (level === "warn" && log.code !== "CIRCULAR_DEPENDENCY" && log.code !== "EMPTY_BUNDLE") throw refusal(log);
     },
@@ -110,7 +133,25 @@ async function bundle(root: string, unit: Unit, flavour: Flavour, plugin: Linker
     sourcemapPathTransform: (source) => posix(path.relative(root, path.resolve(path.dirname(file), source))),
   });
   await build.close();
-  return { chunk: output[0], inputs: build.watchFiles.filter((file) => path.isAbsolute(file)).sort(compareText) };
+  const [chunk] = output;
+  if (unit.kind === "kernel") await refuseUnbound(root, chunk, tools);
+  return {
+    code: chunk.code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"),
+    map: mapData(chunk, file),
+    sources: projectFiles(chunk.moduleIds),
+    inputs: projectFiles(build.watchFiles),
+  };
+}
+
+/** Of files and modules that rollup knows, those that are files, sorted. */
+function projectFiles(ids: readonly string[]): string[] {
+  return ids.filter((id) => path.isAbsolute(id)).sort(compareText);
+}
+
+function mapData({ map }: OutputChunk, file: string): MapData {
+  if (map === null) throw new Error(`no source map for ${mapPath(file)}`);
+  const { names, sources, mappings } = map;
+  return { names, sources, mappings };
 }
 
 /** A log entry of rollup that makes the bundle unusable. */
@@ -127,62 +168,25 @@ function entryOf(unit: Unit): Plugin {
   };
 }
 
-/** The release flavour: calls of small functions replaced by what they do. */
-function inline(): Plugin {
-  return { name: "xenolith-inline", renderChunk: (code) => inlineCalls(code) };
+/** The release flavour: calls of small functions replaced by what they do, what is never used removed, variables without checks. */
+async function shrunk(bundled: Bundled, tools: Tools): Promise<{ code: string; steps: readonly MapData[] }> {
+  const inlined = await tools.inlineCalls(bundled.code);
+  const small = await tools.minify(inlined.code);
+  const code = await tools.widenScopes(small.code);
+  return { code: `${code}\n`, steps: [small.map, inlined.map, bundled.map] };
 }
 
-/**
- * What terser must leave alone: shorter text that takes QuickJS more instructions (`a && b()` for an if statement, `!0` for true, `null === x`
- * where `x === null` is one instruction).
- */
-const PLAIN = { sequences: false, conditionals: false, if_return: false, lhs_constants: false, booleans: false };
-
-/** The release flavour: constants folded, dead checks removed; all names kept. */
-function shrink(): Plugin {
-  return {
-    name: "xenolith-shrink",
-    async renderChunk(code) {
-      const result = await minify(code, {
-        ecma: 2020,
-        // Without `reduce_funcs: false` a function with one caller becomes a closure made at every call.
-        compress: { expression: true, keep_fnames: true, keep_classnames: true, reduce_funcs: false, ...PLAIN },
-        mangle: false,
-        sourceMap: { asObject: true },
-        format: { comments: false },
-      });
-      return { code: widenScopes(result.code as string), map: result.map as unknown as string };
-    },
-  };
-}
-
-function describe(
-  root: string,
-  unit: Unit,
-  flavour: Flavour,
-  chunk: OutputChunk,
-  inputs: readonly string[],
-): CompiledBundle {
-  const sources = chunk.moduleIds.filter((id) => path.isAbsolute(id)).sort(compareText);
-  if (unit.kind === "kernel") refuseUnbound(root, chunk);
-  else refuseKernelCode(root, unit, sources);
+function describe(unit: Unit, flavour: Flavour, { code, map, sources, inputs }: Bundled): CompiledBundle {
   const file = bundlePath(unit.kind, unit.name, flavour);
   return {
     file,
-    code: chunk.code.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n"),
-    map: mapText(chunk, file),
+    code,
+    map: JSON.stringify({ version: 3, file, ...map }),
     sources,
     inputs,
-    undefined: namesIn(chunk.code, KSYM),
-    exports: namesIn(chunk.code, EXPORTED),
+    undefined: namesIn(code, KSYM),
+    exports: namesIn(code, EXPORTED),
   };
-}
-
-/** Rollup's map with the names that the image uses. */
-function mapText(chunk: OutputChunk, file: string): string {
-  const map = chunk.map;
-  if (map === null) throw new Error(`no source map for ${mapPath(file)}`);
-  return JSON.stringify({ version: 3, file, names: map.names, sources: map.sources, mappings: map.mappings });
 }
 
 function namesIn(code: string, pattern: RegExp): string[] {
@@ -200,30 +204,34 @@ function refuseKernelCode(root: string, unit: Unit, sources: readonly string[]):
 }
 
 /** In the kernel every declared symbol must be bound: what is left over would be a global that does not exist. */
-function refuseUnbound(root: string, chunk: OutputChunk): void {
+async function refuseUnbound(root: string, chunk: OutputChunk, tools: Tools): Promise<void> {
   const headers = path.join(root, "kernel", "include") + path.sep;
   const exported = new Set(namesIn(chunk.code, EXPORTED));
-  const problems = chunk.moduleIds
-    .filter((id) => id.startsWith(headers))
-    .flatMap((id) => {
-      const header = ts.createSourceFile(id, fs.readFileSync(id, "utf8"), ts.ScriptTarget.ES2023);
-      const used = new Set((chunk.modules[id].code ?? "").match(/\w+/g));
-      const unbound = declaredSymbols(header).filter((name) => used.has(name) && !exported.has(name));
-      return unbound.map((name) => `${name} is used by ${posix(path.relative(root, id))}, but nobody exports it`);
-    });
+  const problems: string[] = [];
+  for (const id of chunk.moduleIds.filter((id) => id.startsWith(headers))) {
+    const used = new Set((chunk.modules[id].code ?? "").match(/\w+/g));
+    const declared = await tools.declaredSymbols(fs.readFileSync(id, "utf8"));
+    const unbound = declared.filter((name) => used.has(name) && !exported.has(name));
+    const file = posix(path.relative(root, id));
+    problems.push(...unbound.map((name) => `${name} is used by ${file}, but nobody exports it`));
+  }
   if (problems.length > 0) throw new BuildError(problems);
 }
 
 /** Turns rollup's errors into BuildErrors that say which unit, file and line. */
-async function explained<T>(root: string, unit: Unit, body: () => Promise<T>): Promise<T> {
+async function explained<T>(root: string, unit: Unit, plugin: GuestLinker, body: () => Promise<T>): Promise<T> {
   try {
     return await body();
   } catch (error) {
     if (error instanceof BuildError) throw error;
-    const { message, id, loc } = error as Error & { id?: string; loc?: { file?: string; line: number } };
+    const { message, id, loc } = error as RollupError;
     const file = loc?.file ?? id;
-    const place = file === undefined ? "" : `${posix(path.relative(root, file))}${loc ? `:${loc.line}` : ""}: `;
-    throw new BuildError([`${unit.name}: ${place}${message.replaceAll(root + path.sep, "")}`]);
+    const map = file === undefined ? null : plugin.mapOf(file);
+    const found = loc && map ? sourcePosition(map, loc) : loc;
+    const place = file === undefined ? "" : `${posix(path.relative(root, file))}${found ? `:${found.line}` : ""}: `;
+    const text =
+      loc && found ? message.replace(`(${loc.line}:${loc.column})`, `(${found.line}:${found.column})`) : message;
+    throw new BuildError([`${unit.name}: ${place}${text.replaceAll(root + path.sep, "")}`]);
   }
 }
 

@@ -6,8 +6,8 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { sha256 } from "../hal/host/image/image";
 import type { CompiledBundle, Compiler } from "./bundle";
-import { sourceFiles, symbolIndex } from "./linker";
-import type { Unit } from "./sources";
+import { type Unit, sourceFiles } from "./sources";
+import { symbolIndex } from "./symbols";
 
 interface Entry {
   readonly key: string;

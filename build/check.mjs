@@ -58,5 +58,5 @@ async function main(names) {
 }
 
 const args = process.argv.slice(2);
-if (args[0] === "--tidy") process.exitCode = (await loadTypeScript("tidy/main.ts")).runTidy(root);
+if (args[0] === "--tidy") process.exitCode = (await loadTypeScript("tidy/main")).runTidy(root);
 else process.exitCode = await main(args);

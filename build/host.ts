@@ -9,8 +9,10 @@ import { isBuiltin } from "node:module";
 import * as path from "node:path";
 import { rollup } from "rollup";
 import { BuildError } from "./build-error";
-import { linker, sourceFiles } from "./linker";
+import { linker } from "./linker";
 import { machineSchema } from "./schema";
+import { sourceFiles } from "./sources";
+import type { Tools } from "./tools";
 
 /** Where the package's names lead in the sources. `tsconfig.json` and `vitest.config.ts` say the same. */
 export const PACKAGE_NAMES: Readonly<Record<string, string>> = {
@@ -44,10 +46,15 @@ function entriesOf(root: string): Record<string, string> {
 }
 
 /** Compiles every entry that exists into `folder`. Throws BuildError. */
-export async function buildHost(root: string, folder: string): Promise<void> {
+export async function buildHost(root: string, folder: string, tools?: Tools): Promise<void> {
   const build = await rollup({
     input: entriesOf(root),
-    plugins: [packageNames(root), machineSchema(root), json(), linker({ root, mode: "kernel", debug: true })],
+    plugins: [
+      packageNames(root),
+      machineSchema(root),
+      json(),
+      linker({ root, mode: "kernel", debug: true }, tools?.transpile),
+    ],
     external: (id) => isExternal(id),
     onLog: (level, log) => {
       if (level === "warn" && log.code !== "CIRCULAR_DEPENDENCY" && log.code !== "EMPTY_BUNDLE") {

@@ -17,9 +17,9 @@ import { sha256 } from "../hal/host/image/image";
 import { BuildError } from "./build-error";
 import { type CompiledBundle, type Compiler, createCompiler, posix } from "./bundle";
 import { cachingCompiler } from "./cache";
-import { moduleInfo } from "./modinfo";
 import { resolveSymbols } from "./modpost";
 import { type Unit, compareText, kernelUnit, machineFiles, projectUnits } from "./sources";
+import { type Tools, localTools } from "./tools";
 
 /** What goes into an image. */
 export interface ImageOptions {
@@ -33,6 +33,8 @@ export interface ImageOptions {
   readonly machine?: string;
   /** A folder that keeps compiled bundles from build to build; none when absent. */
   readonly cache?: string;
+  /** The compilers to use; this process's own when absent. */
+  readonly tools?: Tools;
   /** What a symbol that nobody exports means. With "warn" the module fails when it is loaded, as on Linux. */
   readonly unresolved?: "error" | "warn";
 }
@@ -58,33 +60,43 @@ export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
   return { bytes, manifest, warnings: unresolved };
 }
 
+/** Units that are compiled at the same time: the kernel takes as long as all others together. */
+const PARALLEL = 2;
+
 async function compileAll(
-  { root, cache }: ImageOptions,
+  { root, cache, tools = localTools() }: ImageOptions,
   units: readonly Unit[],
   files: Map<string, string>,
 ): Promise<BundleManifest[]> {
-  const compiler = cache === undefined ? createCompiler(root) : cachingCompiler(root, cache, createCompiler(root));
+  const plain = createCompiler(root, tools);
+  const compiler = cache === undefined ? plain : cachingCompiler(root, cache, plain);
   const bundles: BundleManifest[] = [];
-  const problems: string[] = [];
-  for (const unit of units) {
-    try {
-      bundles.push(await compileUnit(root, compiler, unit, files));
-    } catch (error) {
-      if (!(error instanceof BuildError)) throw error;
-      problems.push(...error.problems);
+  const problems: (readonly string[])[] = [];
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < units.length) {
+      const index = next++;
+      try {
+        bundles[index] = await compileUnit(root, compiler, tools, units[index], files);
+      } catch (error) {
+        if (!(error instanceof BuildError)) throw error;
+        problems[index] = error.problems;
+      }
     }
-  }
-  if (problems.length > 0) throw new BuildError([...new Set(problems)]);
+  };
+  await Promise.all(Array.from({ length: PARALLEL }, lane));
+  if (problems.length > 0) throw new BuildError([...new Set(problems.flat())]);
   return bundles;
 }
 
 async function compileUnit(
   root: string,
   compiler: Compiler,
+  tools: Tools,
   unit: Unit,
   files: Map<string, string>,
 ): Promise<BundleManifest> {
-  const info = moduleInfo(
+  const info = await tools.moduleInfo(
     unit.entries.map((file) => ({ file: posix(path.relative(root, file)), text: fs.readFileSync(file, "utf8") })),
   );
   const compiled = {} as Record<Flavour, CompiledBundle>;

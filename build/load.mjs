@@ -1,4 +1,4 @@
-/** Compiles a TypeScript program of the build, and what it imports, into one file in dist/ and loads it. */
+/** Compiles TypeScript programs of the build, and what they import, into a folder of dist/: `node build/load.mjs ENTRY...` */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -7,26 +7,36 @@ import { pathToFileURL } from "node:url";
 export const root = path.resolve(import.meta.dirname, "..");
 export const dist = path.join(root, "dist");
 
-/** Loads `build/ENTRY`. Types are stripped, not checked. */
-export async function loadTypeScript(entry) {
+/** Compiles the programs `build/ENTRY.ts` to `ENTRY.mjs` in `folder`, which holds nothing else then. Types are stripped, not checked. */
+async function compileTypeScript(folder, entries) {
   const { rollup } = await import("rollup");
   const { default: ts } = await import("typescript");
   const options = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, isolatedModules: true };
   const typescript = {
     name: "typescript",
     resolveId: (source, importer) =>
-      source.startsWith(".") && importer ? `${path.resolve(path.dirname(importer), source)}.ts` : null,
+      source.startsWith(".") && importer
+        ? `${path.resolve(path.dirname(importer), source).replace(/\.ts$/, "")}.ts`
+        : null,
     transform: (code, id) =>
       id.endsWith(".ts") ? ts.transpileModule(code, { fileName: id, compilerOptions: options }).outputText : null,
   };
   const bundle = await rollup({
-    input: path.join(root, "build", entry),
+    input: Object.fromEntries(entries.map((entry) => [entry, path.join(root, "build", `${entry}.ts`)])),
     plugins: [typescript],
     external: (id) => !id.startsWith(".") && !path.isAbsolute(id),
   });
-  fs.mkdirSync(dist, { recursive: true });
-  const file = path.join(dist, `.${path.basename(entry, ".ts")}.mjs`);
-  await bundle.write({ file, format: "es", inlineDynamicImports: true });
+  fs.rmSync(folder, { recursive: true, force: true });
+  await bundle.write({ dir: folder, format: "es", entryFileNames: "[name].mjs", chunkFileNames: "[name]-[hash].mjs" });
   await bundle.close();
-  return import(pathToFileURL(file).href);
 }
+
+/** Compiles `build/ENTRY.ts` and loads it. */
+export async function loadTypeScript(entry) {
+  const folder = path.join(dist, `.${path.basename(entry)}`);
+  await compileTypeScript(folder, [entry]);
+  return import(pathToFileURL(path.join(folder, `${entry}.mjs`)).href);
+}
+
+if (process.argv[1] === import.meta.filename)
+  await compileTypeScript(path.join(dist, ".compiler"), process.argv.slice(2));

@@ -2,7 +2,6 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import type { ImageBundleKind } from "../hal/host/image/format";
-import { sourceFiles } from "./linker";
 
 /** One thing to compile into one bundle. */
 export interface Unit {
@@ -57,4 +56,14 @@ export function machineFiles(root: string): Map<string, string> {
 /** Orders texts by code unit, the same on every platform and in every locale. */
 export function compareText(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Every `.ts` file below a folder, sorted, headers and declaration files left out. */
+export function sourceFiles(folder: string): string[] {
+  if (!fs.existsSync(folder)) return [];
+  return fs
+    .readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith(".ts") && !entry.name.endsWith(".d.ts"))
+    .map((entry) => path.join(entry.parentPath, entry.name))
+    .sort();
 }

@@ -1,0 +1,23 @@
+/** Which file defines each symbol that the kernel exports. */
+import * as fs from "node:fs";
+import * as path from "node:path";
+import { sourceFiles } from "./sources.ts";
+
+const EXPORT_SYMBOL = /^EXPORT_SYMBOL(?:_GPL)?\(("?)(\w+)\1[,)]/gm;
+
+/** Which file defines each exported symbol: the kernel's own and the built-in drivers'. Throws if two files export one name. */
+export function symbolIndex(root: string): Map<string, string> {
+  const include = path.join(root, "kernel", "include") + path.sep;
+  const files = [...sourceFiles(path.join(root, "kernel")), ...sourceFiles(path.join(root, "drivers", "xen"))];
+  const index = new Map<string, string>();
+  for (const file of files) {
+    if (file.startsWith(include)) continue;
+    for (const match of fs.readFileSync(file, "utf8").matchAll(EXPORT_SYMBOL)) {
+      const [, , name] = match;
+      const other = index.get(name);
+      if (other !== undefined && other !== file) throw new Error(`${name} is exported by ${other} and by ${file}`);
+      index.set(name, file);
+    }
+  }
+  return index;
+}

@@ -1,0 +1,199 @@
+/**
+ * What the linker does to one file: types out, symbols bound, literals in. See `linker.ts`.
+ */
+import * as path from "node:path";
+import ts from "typescript";
+import { HEADER, type LinkMode, type LinkerOptions, type Transpile, type Transpiled } from "./linker.ts";
+import { symbolIndex } from "./symbols.ts";
+
+/** Accessors that a release build inlines: the view that they read or write. */
+const INLINED: Readonly<Record<string, { view: "words" | "bytes"; store: boolean }>> = {
+  page_read32: { view: "words", store: false },
+  page_write32: { view: "words", store: true },
+  page_read8: { view: "bytes", store: false },
+  page_write8: { view: "bytes", store: true },
+};
+
+/** Makes a compiler of single files. It looks for the exported symbols of a project once. */
+export function createTranspiler(): Transpile {
+  const indexes = new Map<string, Map<string, string>>();
+  const indexOf = (root: string): Map<string, string> => {
+    const index = indexes.get(root) ?? symbolIndex(root);
+    indexes.set(root, index);
+    return index;
+  };
+  return async (options, code, id) => transpile(options, () => indexOf(options.root), code, id);
+}
+
+function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: string): Transpiled {
+  const isHeader = id.startsWith(path.join(options.root, "kernel", "include") + path.sep);
+  const compiled = ts.transpileModule(code, {
+    fileName: id,
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2023,
+      module: ts.ModuleKind.ESNext,
+      sourceMap: true,
+      isolatedModules: true,
+    },
+    transformers: { before: [rewrite(options, symbols, isHeader, id)] },
+  });
+  return {
+    code: compiled.outputText.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"),
+    map: compiled.sourceMapText as string,
+  };
+}
+
+/** Exported name to absolute path; asked for when a file needs it. */
+type Symbols = () => Map<string, string>;
+
+function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id: string) {
+  return (context: ts.TransformationContext) => {
+    const f = context.factory;
+    const inlines = !options.debug && !id.endsWith(path.join("hal", "guest", "page.ts"));
+    const visit = (node: ts.Node): ts.Node => {
+      if (ts.isIdentifier(node) && node.text === "__DEBUG__") return options.debug ? f.createTrue() : f.createFalse();
+      const visited = ts.visitEachChild(node, visit, context);
+      if (!ts.isCallExpression(visited) || !ts.isIdentifier(visited.expression)) return visited;
+      return rewriteCall(f, visited, visited.expression.text, inlines);
+    };
+    // Headers may import one another by short names.
+    const isHeaderName = (name: string): boolean => HEADER.test(name) || (isHeader && name.startsWith("."));
+    return (file: ts.SourceFile): ts.SourceFile => {
+      let found: Set<string> | null = null;
+      const values = (): Set<string> => (found ??= valueNames(file));
+      const statements = file.statements.flatMap((statement) =>
+        options.mode === "kernel" && ts.isImportDeclaration(statement)
+          ? splitImport(f, statement, symbols(), isHeaderName, values)
+          : [statement],
+      );
+      const declared = isHeader ? declaredIn(file) : [];
+      const bound = bindDeclared(f, file, declared, options.mode, symbols);
+      return ts.visitEachChild(f.updateSourceFile(file, [...bound, ...statements]), visit, context);
+    };
+  };
+}
+
+function rewriteCall(f: ts.NodeFactory, call: ts.CallExpression, name: string, inlines: boolean): ts.Expression {
+  if ((name === "EXPORT_SYMBOL" || name === "EXPORT_SYMBOL_GPL") && call.arguments.length === 1) {
+    const symbol = call.arguments[0];
+    if (!ts.isIdentifier(symbol)) throw new Error(`${name}: the argument must be a name`);
+    return f.updateCallExpression(call, call.expression, undefined, [f.createStringLiteral(symbol.text), symbol]);
+  }
+  if (!inlines || !Object.hasOwn(INLINED, name)) return call;
+  const { view, store } = INLINED[name];
+  const [page, position, value] = call.arguments;
+  const place = f.createElementAccessExpression(f.createPropertyAccessExpression(page, view), position);
+  return store ? f.createParenthesizedExpression(f.createAssignment(place, value)) : place;
+}
+
+/** Splits `import { a_symbol, a_type } from "xenolith/..."` into the header's part and one import per implementing file. */
+function splitImport(
+  f: ts.NodeFactory,
+  node: ts.ImportDeclaration,
+  index: Map<string, string>,
+  isHeaderName: (name: string) => boolean,
+  values: () => Set<string>,
+): ts.Statement[] {
+  const names = node.importClause?.namedBindings;
+  if (!ts.isStringLiteral(node.moduleSpecifier) || !isHeaderName(node.moduleSpecifier.text)) return [node];
+  if (node.importClause?.isTypeOnly || !names || !ts.isNamedImports(names)) return [node];
+  const isSymbol = (element: ts.ImportSpecifier): boolean =>
+    !element.isTypeOnly && index.has((element.propertyName ?? element.name).text);
+  const linked = names.elements.filter(isSymbol);
+  if (linked.length === 0) return [node];
+  // TypeScript does not leave out types from an import that a transformer has changed.
+  const rest = names.elements.filter(
+    (element) => !isSymbol(element) && !element.isTypeOnly && values().has(element.name.text),
+  );
+  const result: ts.Statement[] = linked.map((element) => {
+    const name = (element.propertyName ?? element.name).text;
+    return importOf(f, name, element.name.text, index.get(name) as string);
+  });
+  if (rest.length > 0) {
+    const clause = f.updateImportClause(node.importClause, undefined, undefined, f.updateNamedImports(names, rest));
+    result.push(f.updateImportDeclaration(node, node.modifiers, clause, node.moduleSpecifier, node.attributes));
+  }
+  return result;
+}
+
+/** Every name that stands in a file where a value may stand. */
+function valueNames(file: ts.SourceFile): Set<string> {
+  const names = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return;
+    if (ts.isImportDeclaration(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return;
+    if (ts.isIdentifier(node)) names.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  visit(file);
+  return names;
+}
+
+function importOf(f: ts.NodeFactory, name: string, local: string, file: string): ts.ImportDeclaration {
+  const specifier = f.createImportSpecifier(
+    false,
+    name === local ? undefined : f.createIdentifier(name),
+    f.createIdentifier(local),
+  );
+  const clause = f.createImportClause(undefined, undefined, f.createNamedImports([specifier]));
+  return f.createImportDeclaration(undefined, clause, f.createStringLiteral(file));
+}
+
+/** The names that a header's text only declares: `export declare function f` and `export declare const c`. */
+export function declaredSymbols(text: string): string[] {
+  return declaredIn(ts.createSourceFile("header.ts", text, ts.ScriptTarget.ES2023));
+}
+
+function declaredIn(file: ts.SourceFile): string[] {
+  const names: string[] = [];
+  for (const statement of file.statements) {
+    if (!ts.canHaveModifiers(statement)) continue;
+    if (!ts.getModifiers(statement)?.some((modifier) => modifier.kind === ts.SyntaxKind.DeclareKeyword)) continue;
+    if (ts.isFunctionDeclaration(statement) && statement.name) names.push(statement.name.text);
+    if (ts.isVariableStatement(statement)) {
+      for (const variable of statement.declarationList.declarations) names.push(variable.name.getText(file));
+    }
+  }
+  return [...new Set(names)];
+}
+
+/** What a header's declarations become: look-ups by name in a module; in the kernel, imports for the header's own inline functions. */
+function bindDeclared(
+  f: ts.NodeFactory,
+  file: ts.SourceFile,
+  names: readonly string[],
+  mode: LinkMode,
+  symbols: Symbols,
+): ts.Statement[] {
+  if (names.length === 0) return [];
+  if (mode === "module") return names.map((name) => lookup(f, name));
+  const used = usedNames(file);
+  return names
+    .filter((name) => used.has(name) && symbols().has(name))
+    .map((name) => importOf(f, name, name, symbols().get(name) as string));
+}
+
+function lookup(f: ts.NodeFactory, name: string): ts.Statement {
+  const call = f.createCallExpression(f.createIdentifier("__ksym"), undefined, [f.createStringLiteral(name)]);
+  ts.addSyntheticLeadingComment(call, ts.SyntaxKind.MultiLineCommentTrivia, "@__PURE__", false);
+  const declaration = f.createVariableDeclaration(name, undefined, undefined, call);
+  const list = f.createVariableDeclarationList([declaration], ts.NodeFlags.Const);
+  return f.createVariableStatement([f.createModifier(ts.SyntaxKind.ExportKeyword)], list);
+}
+
+/** Identifiers inside function and class bodies of a file. */
+function usedNames(file: ts.SourceFile): Set<string> {
+  const used = new Set<string>();
+  const visit = (node: ts.Node): void => {
+    if (ts.isIdentifier(node)) used.add(node.text);
+    ts.forEachChild(node, visit);
+  };
+  for (const statement of file.statements) {
+    if (ts.isFunctionDeclaration(statement) && statement.body) visit(statement.body);
+    if (ts.isClassDeclaration(statement) || ts.isVariableStatement(statement)) {
+      const isDeclare = ts.getModifiers(statement)?.some((m) => m.kind === ts.SyntaxKind.DeclareKeyword) ?? false;
+      if (!isDeclare) visit(statement);
+    }
+  }
+  return used;
+}
