@@ -2,7 +2,7 @@
  * Every error that a user can cause, made by a factory here, sorted by name. Each names the value, says what would be right, and, where there is
  * one, the nearest valid value. `exitCode` is what the command line ends with.
  */
-import { EXIT_USAGE } from "./exit-codes";
+import { EXIT_IMAGE, EXIT_USAGE } from "./exit-codes";
 import { loadLevenshtein } from "./on-demand";
 
 export * from "./exit-codes";
@@ -27,6 +27,10 @@ export function suggestion(value: string, candidates: readonly string[]): string
 
 function usage(code: string, message: string): UserError {
   return new UserError(code, EXIT_USAGE, message);
+}
+
+function snapshot(name: string, message: string): UserError {
+  return new UserError(`SNAPSHOT_${name}`, EXIT_IMAGE, message);
 }
 
 export function errorAppend(word: string): UserError {
@@ -196,11 +200,31 @@ export function errorReadonlyWorkload(name: string): UserError {
   return usage("READONLY_WORKLOAD", `${name} is attached read-only; the workload writes: use access w, or --exec`);
 }
 
+export function errorSnapshotDiskChanged(file: string, sha256: string | null): UserError {
+  const was = sha256 === null ? "" : ` (its SHA-256 was ${sha256})`;
+  return snapshot(
+    "DISK_CHANGED",
+    `disk ${file} is not what it was when the snapshot was taken${was}; --disk-overlay keeps a disk as it is`,
+  );
+}
+
+export function errorSnapshotDiskKind(name: string): UserError {
+  return usage(
+    "SNAPSHOT_DISK_KIND",
+    `the machine has a disk (${name}) that cannot be saved: it is an object without save()`,
+  );
+}
+
 export function errorSnapshotEngine(engine: string): UserError {
   return usage(
     "SNAPSHOT_ENGINE",
     `engine "${engine}" takes no snapshots: its guests live in Node's own heap, which cannot be copied; use engine "quickjs"`,
   );
+}
+
+/** A snapshot that does not fit; `name` says in which way. */
+export function errorSnapshotMisfit(name: string, what: string): UserError {
+  return snapshot(name, what);
 }
 
 export function errorTarget(file: string): UserError {

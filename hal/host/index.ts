@@ -4,7 +4,8 @@
  *   import { Machine, defaultImagePath, readImage } from "xenolith";
  */
 export { Machine } from "./machine";
-export type { LogLine, MachineOptions, RunResult } from "./machine-options";
+export type { MachineSnapshot } from "./snapshot/snapshot";
+export type { LogLine, MachineOptions, RestoreOptions, RunResult } from "./machine-options";
 export { MachineError, type MachineErrorKind } from "./machine-error";
 export { UserError } from "./errors";
 export { type Image, readImage } from "./image/image";

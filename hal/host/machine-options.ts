@@ -3,6 +3,7 @@ import type { EngineName } from "./engines/engine";
 import type { Flavour } from "./image/format";
 import type { Image } from "./image/image";
 import type { DomainEnd } from "./toolstack/domains";
+import type { DiskWrites } from "./toolstack/disks";
 import type { MachineConfig } from "./toolstack/machine-file";
 
 /** What a machine is made of. */
@@ -33,7 +34,15 @@ export interface MachineOptions {
   readonly pulse?: Float64Array;
   /** Folder that relative disk files are in; default the working directory. */
   readonly folder?: string;
+  /** "overlay" keeps what is written to disk files in memory, and the files as they are; default "file". */
+  readonly diskWrites?: DiskWrites;
 }
+
+/** What may be chosen when a machine is made of a snapshot; the rest is as it was. */
+export type RestoreOptions = Omit<
+  MachineOptions,
+  "image" | "config" | "engine" | "flavour" | "seed" | "append" | "trace"
+>;
 
 /** One line of a domain's kernel log. */
 export interface LogLine {

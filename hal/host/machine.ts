@@ -10,6 +10,7 @@
 import { vbd_identify } from "../abi/io/vbd";
 import type { HostDisk } from "./disks/disk";
 import type { EngineName } from "./engines/engine";
+import { copyQuickJSEngine } from "./engines/quickjs";
 import {
   errorDomainDom0,
   errorDomainEnded,
@@ -23,8 +24,9 @@ import type { Ledger } from "./hypervisor/ledger";
 import type { DomainState, InputRecord } from "./hypervisor/state";
 import type { Flavour } from "./image/format";
 import { MachineError } from "./machine-error";
-import type { LogLine, MachineOptions, RunResult } from "./machine-options";
+import type { LogLine, MachineOptions, RestoreOptions, RunResult } from "./machine-options";
 import { Machinery } from "./machinery";
+import { type MachineSnapshot, applySnapshot, takeSnapshot } from "./snapshot/snapshot";
 import type { Attachment } from "./toolstack/attachments";
 import { type Counters, countersOf } from "./toolstack/counters";
 import type { ShutdownRequest } from "./toolstack/domain-actions";
@@ -53,6 +55,7 @@ export class Machine {
   readonly hypervisor: Hypervisor;
   readonly xenstored: XenStored;
   private disposed = false;
+  private isStepping = false;
 
   private constructor(private readonly parts: Machinery) {
     this.engineName = parts.engine.name;
@@ -71,9 +74,44 @@ export class Machine {
     return machine;
   }
 
+  /**
+   * A second machine that goes on where the snapshot was taken, in an engine of its own. Throws UserError when a disk's file has changed since;
+   * RangeError when the memory is not to be had.
+   */
+  static async fromSnapshot(snapshot: MachineSnapshot, options: RestoreOptions = {}): Promise<Machine> {
+    const { image, data } = snapshot;
+    const { imageId: _id, ...origin } = data.origin;
+    const engine = await copyQuickJSEngine(data.engine);
+    const machine = new Machine(new Machinery({ image, ...origin, ...options }, engine));
+    try {
+      machine.restore(snapshot);
+      return machine;
+    } catch (error) {
+      machine.dispose();
+      throw error;
+    }
+  }
+
   /** SHA-256 that identifies the image. */
   get imageId(): string {
     return this.parts.options.image.id;
+  }
+
+  // ---- snapshots
+
+  /** A copy of all that the machine is. Throws UserError when the engine or a disk cannot be copied. */
+  snapshot(): MachineSnapshot {
+    this.requireOutside("snapshot");
+    return takeSnapshot(this.parts);
+  }
+
+  /**
+   * Goes back, or over, to where a snapshot of this or an equally made machine was taken. Throws UserError when it is of another one, or a disk's
+   * file has changed since; then nothing has happened. What was handed out before (executions, attachments, states) belongs to the past.
+   */
+  restore(snapshot: MachineSnapshot): void {
+    this.requireOutside("restore");
+    applySnapshot(this.parts, snapshot);
   }
 
   // ---- domains
@@ -231,12 +269,22 @@ export class Machine {
     return true;
   }
 
+  /** The programs that run, oldest first: also those that a snapshot was taken with. */
+  executions(): readonly Execution[] {
+    return this.parts.programs.running();
+  }
+
   /** One event, timer or slice; false when nothing will ever happen without input from outside. */
   step(): boolean {
-    const ran = this.hypervisor.step();
-    this.parts.takeStoreEvents();
-    this.parts.lifecycle.poll();
-    return ran;
+    this.isStepping = true;
+    try {
+      const ran = this.hypervisor.step();
+      this.parts.takeStoreEvents();
+      this.parts.lifecycle.poll();
+      return ran;
+    } finally {
+      this.isStepping = false;
+    }
   }
 
   // ---- disks
@@ -380,6 +428,13 @@ export class Machine {
       if (report !== null) throw new MachineError("death", report);
       if (this.hypervisor.nextAt() > deadline || !this.step()) throw new MachineError("stuck", problem());
     }
+  }
+
+  /** What is asked of a machine while it is in the middle of something would see half of it. */
+  private requireOutside(what: string): void {
+    if (this.disposed) throw new Error(`${what} of a machine that was disposed of`);
+    if (this.isStepping)
+      throw new Error(`${what} is called from inside of the machine: wait for the call that runs it`);
   }
 
   private record(kind: string, data: string): void {

@@ -34,11 +34,14 @@ export class Machinery {
   readonly translator: StackTranslator;
   readonly lifecycle: Lifecycle;
   readonly hindrances: Hindrances;
+  /** Folder that relative disk files are in. */
+  readonly folder: string;
 
   /** Parts of a machine without domains. Throws UserError. */
   constructor(readonly options: MachineOptions, readonly engine: Engine) {
     this.flavour = options.flavour ?? "debug";
     this.seed = options.seed ?? options.config.seed;
+    this.folder = options.folder ?? process.cwd();
     this.translator = new StackTranslator(options.image);
     this.hypervisor = new Hypervisor({
       memory: engine.memory,
@@ -70,15 +73,19 @@ export class Machinery {
       ...(options.guestStackBytes === undefined ? {} : { stackBytes: options.guestStackBytes }),
       onCreate: (domid, name) => options.onDomain?.(domid, name),
     });
-    this.programs = new Programs(this.store, (domid) => this.drainConsole(domid));
+    this.programs = new Programs(
+      this.store,
+      (domid) => this.drainConsole(domid),
+      (serial, device) => this.attachments.onDevice(serial, device),
+    );
     this.attachments = new Attachments(
       this.hypervisor,
       this.store,
-      (domid, device, done) => this.programs.statDevice(domid, device, done),
+      (domid, device, serial) => this.programs.statDevice(domid, device, serial),
       createAttachmentsState(),
       (diskIndex) => this.disks.close(diskIndex),
     );
-    this.disks = new Disks(this.hypervisor, this.attachments, options.folder ?? process.cwd());
+    this.disks = new Disks(this.hypervisor, this.attachments, this.folder, options.diskWrites);
     this.lifecycle = new Lifecycle({
       hypervisor: this.hypervisor,
       builder: this.builder,

@@ -51,6 +51,8 @@ export interface BootOptions {
   readonly costs?: MachineConfig["costs"];
   /** Default "hash". */
   readonly trace?: "hash" | "keep" | "off";
+  /** "overlay" keeps what is written to disk files in memory; default "file". */
+  readonly diskWrites?: "file" | "overlay";
   readonly onLog?: (line: LogLine) => void;
   /** Called at each step of the boot. */
   readonly onPhase?: (name: string) => void;
@@ -85,7 +87,7 @@ export async function bootMachine(options: BootOptions = {}): Promise<Machine> {
 
 /** Makes a machine that has not run yet. The caller disposes of it. Throws UserError. */
 export async function createMachine(options: BootOptions = {}): Promise<Machine> {
-  const { append, trace, onLog, onPhase } = options;
+  const { append, trace, diskWrites, onLog, onPhase } = options;
   const config = testConfig(options);
   const machine = await Machine.create({
     image: options.image ?? packageImage(),
@@ -94,6 +96,7 @@ export async function createMachine(options: BootOptions = {}): Promise<Machine>
     flavour: options.flavour ?? "debug",
     ...(append === undefined ? {} : { append }),
     ...(trace === undefined ? {} : { trace }),
+    ...(diskWrites === undefined ? {} : { diskWrites }),
     ...(onLog === undefined ? {} : { onLog }),
     ...(onPhase === undefined ? {} : { onPhase }),
   });

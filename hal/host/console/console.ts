@@ -49,7 +49,17 @@ export function createXenConsoledState(): XenConsoledState {
 }
 
 export class XenConsoled {
-  constructor(private readonly env: XenConsoledEnv, readonly state: XenConsoledState = createXenConsoledState()) {}
+  constructor(private readonly env: XenConsoledEnv, private current: XenConsoledState = createXenConsoledState()) {}
+
+  /** Everything that there is to save. */
+  get state(): XenConsoledState {
+    return this.current;
+  }
+
+  /** Goes on from another state. */
+  restore(state: XenConsoledState): void {
+    this.current = state;
+  }
 
   /** Connects the console page in frame `mfn`. Returns 0, or -EINVAL if there is no such frame. */
   introduce(domid: number, mfn: number): number {

@@ -5,6 +5,8 @@
  * that the range lies within `info.sectors` and that a read-only disk is never written; an implementation checks again what it depends on.
  */
 
+import type { SavedDisk } from "./saved-disk";
+
 /** What a disk is. Everything but `sectors` and `generation` is fixed for the disk's life. */
 export interface HostDiskInfo {
   /** Capacity in 512-byte sectors. */
@@ -37,6 +39,10 @@ export interface HostDisk {
   flush(): number;
   /** Drops `count` sectors; `secure` also makes the old contents unreadable. */
   discard(sector: number, count: number, secure: "secure" | "ordinary"): number;
+  /** What a snapshot keeps of the disk, or null when it cannot be kept. A disk without it cannot be part of a snapshot. */
+  save?(): SavedDisk | null;
+  /** Becomes again what `save` described; false when it cannot. The content of a file is not its affair: whoever calls has compared it. */
+  load?(saved: SavedDisk): boolean;
   /** Releases what the disk holds (file handles). */
   close(): void;
 }

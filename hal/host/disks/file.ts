@@ -7,7 +7,9 @@ import * as fs from "node:fs";
 import { EIO, ENOSPC, EROFS } from "../../abi/errno";
 import { errorDiskDirectory, errorDiskMissing, errorDiskReadonly, errorDiskSize, errorDiskUnusable } from "../errors";
 import type { HostDisk, HostDiskInfo } from "./disk";
+import { identifyFile } from "./file-identity";
 import { type DiskOptions, diskInfo } from "./options";
+import type { SavedDisk, SavedFileDisk } from "./saved-disk";
 
 const ZEROS = new Uint8Array(1 << 20);
 
@@ -17,8 +19,14 @@ export function openFileDisk(file: string, options: DiskOptions = {}): HostDisk 
   if (stat.isDirectory()) throw errorDiskDirectory(file);
   const size = options.sizeBytes ?? stat.size;
   if (size === 0 || size % 512 !== 0) throw errorDiskSize(file, size);
-  const readonly = options.access === "r";
-  return new FileDisk(openOrThrow(file, readonly), diskInfo(size / 512, options));
+  return openFileDiskAs(file, diskInfo(size / 512, options));
+}
+
+/** Opens a file as the disk that `info` describes. Throws UserError as `openFileDisk`. */
+export function openFileDiskAs(file: string, info: HostDiskInfo): HostDisk {
+  const stat = statOrThrow(file);
+  if (stat.isDirectory()) throw errorDiskDirectory(file);
+  return new FileDisk(openOrThrow(file, info.readonly), info, file);
 }
 
 function statOrThrow(file: string): fs.Stats {
@@ -38,7 +46,7 @@ function openOrThrow(file: string, readonly: boolean): number {
 }
 
 class FileDisk implements HostDisk {
-  constructor(private readonly fd: number, readonly info: HostDiskInfo) {}
+  constructor(private readonly fd: number, readonly info: HostDiskInfo, private readonly file: string) {}
 
   read(sector: number, dst: Uint8Array): number {
     return this.transfer(() => {
@@ -75,6 +83,14 @@ class FileDisk implements HostDisk {
       done += sectors;
     }
     return 0;
+  }
+
+  save(): SavedFileDisk {
+    return { kind: "file", info: this.info, file: this.file, content: identifyFile(this.fd), overlay: null };
+  }
+
+  load(saved: SavedDisk): boolean {
+    return saved.kind === "file" && saved.file === this.file && saved.overlay === null;
   }
 
   close(): void {

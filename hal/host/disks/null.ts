@@ -3,9 +3,12 @@ import { EROFS } from "../../abi/errno";
 import type { HostDisk, HostDiskInfo } from "./disk";
 import { type DiskOptions, diskInfo } from "./options";
 
-/** A null disk of `sectors` sectors. */
-export function createNullDisk(sectors: number, options: DiskOptions = {}): HostDisk {
-  const info: HostDiskInfo = diskInfo(sectors, { writeCache: false, ...options });
+/** A null disk of `sectors` sectors; `info` describes it instead of the options. */
+export function createNullDisk(
+  sectors: number,
+  options: DiskOptions = {},
+  info: HostDiskInfo = diskInfo(sectors, { writeCache: false, ...options }),
+): HostDisk {
   const change = (): number => (info.readonly ? -EROFS : 0);
   return {
     info,
@@ -13,6 +16,8 @@ export function createNullDisk(sectors: number, options: DiskOptions = {}): Host
     write: change,
     flush: () => 0,
     discard: change,
+    save: () => ({ kind: "null", info }),
+    load: (saved) => saved.kind === "null" && saved.info.sectors === info.sectors,
     close: () => undefined,
   };
 }

@@ -2,6 +2,8 @@
 import { EROFS } from "../../abi/errno";
 import type { HostDisk, HostDiskInfo } from "./disk";
 import { type DiskOptions, diskInfo } from "./options";
+import type { SavedDisk, SavedRamDisk } from "./saved-disk";
+import { loadSparse, saveSparse } from "./sparse";
 
 /** A RAM disk over `bytes` (a multiple of 512 long), which the caller may inspect and change. */
 export class RamDisk implements HostDisk {
@@ -36,6 +38,17 @@ export class RamDisk implements HostDisk {
   resize(sectors: number): void {
     if (sectors * 512 > this.bytes.length) throw new RangeError(`${sectors} sectors do not fit into the disk's memory`);
     this.info = { ...this.info, sectors, generation: this.info.generation + 1 };
+  }
+
+  save(): SavedRamDisk {
+    return { kind: "ram", info: this.info, content: saveSparse(this.bytes) };
+  }
+
+  load(saved: SavedDisk): boolean {
+    if (saved.kind !== "ram" || saved.content.length !== this.bytes.length) return false;
+    loadSparse(this.bytes, saved.content);
+    this.info = saved.info;
+    return true;
   }
 
   close(): void {

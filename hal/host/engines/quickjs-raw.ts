@@ -217,8 +217,15 @@ export class RawQuickJS {
     this.interrupts.clear();
   }
 
-  /** What `onInterrupt` and `newFunction` tell the host's side, for a context that came with a copied memory. */
-  adoptContext(raw: RawContext, slot: number, functions: readonly HostFunction[], check: () => boolean): void {
+  /** What `onInterrupt` and `newFunction` tell the host's side, for a context that came with a copied memory; `stack` bytes are this thread's. */
+  adoptContext(
+    raw: RawContext,
+    slot: number,
+    stack: number,
+    functions: readonly HostFunction[],
+    check: () => boolean,
+  ): void {
+    this.ffi.QTS_RuntimeSetMaxStackSize(raw.runtime, stack);
     functions.forEach((fn, index) => this.setFunction(slot, index, fn));
     this.interrupts.set(raw.runtime, check);
   }

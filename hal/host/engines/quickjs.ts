@@ -237,7 +237,8 @@ class QuickJSDomain implements GuestDomain {
     this.growth = handles.growth;
     this.exhausted = handles.exhausted !== 0;
     const functions = HOST_FUNCTIONS.map((name) => this.hostFunction(name));
-    this.engine.raw.adoptContext(this.context, this.spec.slot, functions, this.mustStop);
+    const { slot, limits } = this.spec;
+    this.engine.raw.adoptContext(this.context, slot, limits.stack, functions, this.mustStop);
   }
 
   /** The memory is not the domain's any more: there is nothing to free. */

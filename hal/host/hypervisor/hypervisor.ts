@@ -117,6 +117,15 @@ export class Hypervisor {
     this.context.trace.attach(state.trace);
   }
 
+  /** What goes with a restored state, instead of what there is: engines by domid, disks by index (null: taken away). Nobody is told. */
+  adopt(guests: ReadonlyMap<number, GuestDomain>, disks: readonly (HostDisk | null)[]): void {
+    const { context } = this;
+    context.guests.clear();
+    for (const [domid, guest] of guests) context.guests.set(domid, guest);
+    context.disks.splice(0, context.disks.length, ...disks);
+    this.setPreempt(context.preempt);
+  }
+
   // ---- domains
 
   /** Builds a domain. Nothing of it runs before `attach`. Throws RangeError on a configuration that cannot be. */

@@ -78,8 +78,8 @@ const HOTPLUG_DELAY_NS = 2_000_000;
 /** The queued event that runs the script. */
 const EVENT_HOTPLUG = "toolstack-hotplug";
 
-/** Finds out what block device a path names in a domain; null when there is none. Calls `done` when it knows, perhaps at once. */
-export type StatDevice = (domid: number, path: string, done: (device: BackingDevice | null) => void) => void;
+/** Finds out what block device a path names in a domain, and tells `onDevice` of the attachment `serial`. */
+export type StatDevice = (domid: number, path: string, serial: number) => void;
 
 /** All attachments of a machine. */
 export class Attachments {
@@ -88,11 +88,20 @@ export class Attachments {
     private readonly store: HostConnection,
     private readonly statDevice: StatDevice,
     /** Plain state, part of the machine's. */
-    private readonly state: AttachmentsState,
+    private current: AttachmentsState,
     /** Called when a host disk has no more use. */
     private readonly closeDisk: (diskIndex: number) => void,
   ) {
     hypervisor.on(EVENT_HOTPLUG, (event) => this.hotplug(event.arg));
+  }
+
+  get state(): AttachmentsState {
+    return this.current;
+  }
+
+  /** Goes on from another state. Attachments that were handed out before belong to the past. */
+  restore(state: AttachmentsState): void {
+    this.current = state;
   }
 
   /** Disks that are attached or on their way, oldest first. */
@@ -182,11 +191,16 @@ export class Attachments {
     if (attachment?.phase !== "hotplugged") return;
     const { vbd, diskIndex, spec } = attachment;
     if (diskIndex >= 0) return hotplugConnect(this.store, vbd, hostdiskDevice(diskIndex));
-    this.statDevice(vbd.backDomid, spec.target, (device) => {
-      if (attachment.phase !== "hotplugged") return;
-      if (device !== null) return hotplugConnect(this.store, vbd, device);
-      attachment.problem = `domain ${vbd.backDomid} has no block device ${spec.target}`;
-      hotplugFail(this.store, vbd, attachment.problem);
-    });
+    this.statDevice(vbd.backDomid, spec.target, serial);
+  }
+
+  /** The answer to `StatDevice`. */
+  onDevice(serial: number, device: BackingDevice | null): void {
+    const attachment = this.bySerial(serial);
+    if (attachment?.phase !== "hotplugged") return;
+    const { vbd, spec } = attachment;
+    if (device !== null) return hotplugConnect(this.store, vbd, device);
+    attachment.problem = `domain ${vbd.backDomid} has no block device ${spec.target}`;
+    hotplugFail(this.store, vbd, attachment.problem);
   }
 }

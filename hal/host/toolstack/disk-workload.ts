@@ -2,6 +2,7 @@
 import * as fs from "node:fs";
 import { errorGuestDisk, errorNoWorkloadDisk, errorNullDisk, errorReadonlyWorkload } from "../errors";
 import type { Machine } from "../machine";
+import { OverlayDisk } from "../disks/overlay";
 import type { DiskSpec } from "./disk-spec";
 import { type WorkloadResult, BLOCK_BYTES, runWorkload } from "./workload";
 
@@ -34,7 +35,8 @@ export function runDiskWorkload(
   const first = all >= spared * 4 ? spared : 0;
   const usable = Math.min(blocks, all - 2 * first);
   const fromDisk = (offset: number, bytes: Uint8Array) => void disk.read(offset / 512, bytes);
-  const read = attachment.spec.backing === "file" ? fileReader(attachment.source) : fromDisk;
+  const isInFile = attachment.spec.backing === "file" && !(disk instanceof OverlayDisk);
+  const read = isInFile ? fileReader(attachment.source) : fromDisk;
   const device = `/dev/${machine.guestName(attachment)}`;
   return runWorkload(machine, { domain, device, first, blocks: usable, depth, read });
 }

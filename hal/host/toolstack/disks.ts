@@ -3,7 +3,17 @@ import * as fs from "node:fs";
 import * as path from "node:path";
 import { vbd_identify, vbd_number } from "../../abi/io/vbd";
 import type { HostDisk } from "../disks/disk";
-import { errorDiskInUse, errorDiskSpec, errorDiskTooMany, errorNoDisk, errorVdevTaken } from "../errors";
+import { isSameContent } from "../disks/file-identity";
+import { type SavedDisk, type SavedFileDisk, openSavedDisk } from "../disks/saved-disk";
+import {
+  errorDiskInUse,
+  errorDiskSpec,
+  errorDiskTooMany,
+  errorNoDisk,
+  errorSnapshotDiskChanged,
+  errorSnapshotDiskKind,
+  errorVdevTaken,
+} from "../errors";
 import type { Hypervisor } from "../hypervisor/hypervisor";
 import type { Attachment, Attachments } from "./attachments";
 import { HOSTDISKS_MAX } from "../../abi/hostdisk";
@@ -16,10 +26,23 @@ type DomainLookup = (name: string) => number;
 /** A host disk that is open. */
 interface OpenDisk {
   readonly disk: HostDisk;
+  /** The file as it was written; null when the disk is none, or was given as an object. */
+  readonly target: string | null;
   /** The file behind it, without symbolic links; null when it is none. */
   readonly file: string | null;
   readonly access: DiskSpec["access"];
 }
+
+/** What a snapshot keeps of a host disk; plain data. */
+export interface SavedOpenDisk {
+  readonly index: number;
+  readonly target: string | null;
+  readonly access: DiskSpec["access"];
+  readonly disk: SavedDisk;
+}
+
+/** Whether what is written to files goes there, or stays in memory and leaves the files as they are. */
+export type DiskWrites = "file" | "overlay";
 
 /** The disks of a machine, from the host's side. */
 export class Disks {
@@ -29,7 +52,58 @@ export class Disks {
     private readonly hypervisor: Hypervisor,
     private readonly attachments: Attachments,
     private readonly folder: string,
+    private readonly writes: DiskWrites = "file",
   ) {}
+
+  /** What a snapshot keeps of the open disks. Throws UserError when one cannot be kept. */
+  save(): SavedOpenDisk[] {
+    return [...this.open].map(([index, { disk, target, access }]) => {
+      const saved = disk.save?.() ?? null;
+      if (saved === null) throw errorSnapshotDiskKind(this.nameOf(index));
+      return { index, target, access, disk: saved };
+    });
+  }
+
+  /** Throws UserError unless every file is what it was when it was saved. */
+  checkSaved(saved: readonly SavedOpenDisk[]): void {
+    for (const { disk, target } of saved) {
+      if (disk.kind !== "file") continue;
+      const file = this.fileOf(disk, target);
+      if (!isSameContent(file, disk.content)) throw errorSnapshotDiskChanged(file, disk.content.sha256);
+    }
+  }
+
+  /** Makes the open disks what they were; those by index, null for one that was taken away. Throws UserError. */
+  restore(saved: readonly SavedOpenDisk[]): (HostDisk | null)[] {
+    const before = new Map(this.open);
+    this.open.clear();
+    const disks: (HostDisk | null)[] = [];
+    for (const { index, target, access, disk } of saved) {
+      const file = disk.kind === "file" ? this.fileOf(disk, target) : null;
+      const old = before.get(index)?.disk;
+      const kept = old?.load?.(disk) === true ? old : null;
+      if (kept !== null) before.delete(index);
+      while (disks.length < index) disks.push(null);
+      disks[index] = kept ?? openSavedDisk(disk, file ?? "", this.writes);
+      this.open.set(index, { disk: disks[index], target, file: file && fs.realpathSync(file), access });
+    }
+    for (const { disk } of before.values()) disk.close();
+    return disks;
+  }
+
+  /** What an attachment's disk is called on this host. */
+  sourceOf(spec: DiskSpec): string {
+    return spec.backing === "file" ? path.resolve(this.folder, spec.target) : spec.target || spec.backing;
+  }
+
+  private fileOf(disk: SavedFileDisk, target: string | null): string {
+    return target === null ? disk.file : path.resolve(this.folder, target);
+  }
+
+  private nameOf(index: number): string {
+    const attachment = this.attachments.list.find(({ diskIndex }) => diskIndex === index);
+    return attachment === undefined ? `host disk ${index}` : attachment.vbd.name;
+  }
 
   /** Attaches what the specification names, or `disk` in its stead. Returns the guest's name of the device. Throws UserError. */
   attach(domid: number, spec: string, disk: HostDisk | undefined, lookup: DomainLookup): string {
@@ -86,12 +160,13 @@ export class Disks {
   /** Opens what the specification names, or takes `disk`, and gives it to dom0. Returns its index. */
   private openDisk(spec: string, parsed: DiskSpec, given: HostDisk | undefined): number {
     if (this.open.size >= HOSTDISKS_MAX) throw errorDiskTooMany(spec, HOSTDISKS_MAX);
-    const disk = given ?? openHostDisk(parsed, this.folder);
+    const disk = given ?? openHostDisk(parsed, this.folder, this.writes);
     try {
       const file = given === undefined && parsed.backing === "file" ? fs.realpathSync(this.sourceOf(parsed)) : null;
-      if (file !== null) this.checkSharing(spec, file, parsed.access);
+      const access = this.writes === "overlay" ? "r" : parsed.access;
+      if (file !== null) this.checkSharing(spec, file, access);
       const index = this.hypervisor.addDisk(disk);
-      this.open.set(index, { disk, file, access: parsed.access });
+      this.open.set(index, { disk, target: file === null ? null : parsed.target, file, access });
       return index;
     } catch (error) {
       disk.close();
@@ -104,10 +179,6 @@ export class Disks {
     for (const other of this.open.values()) {
       if (other.file === file && (access === "w" || other.access === "w")) throw errorDiskInUse(spec, other.access);
     }
-  }
-
-  private sourceOf(spec: DiskSpec): string {
-    return spec.backing === "file" ? path.resolve(this.folder, spec.target) : spec.target || spec.backing;
   }
 
   private chooseVdev(domid: number, spec: string, parsed: DiskSpec): number {

@@ -2,8 +2,9 @@
  * Building domains: hypervisor domain, engine, xenstore home and console in one step, and taking them down again.
  */
 import { CONSOLE_PFN, STORE_PFN } from "../hypervisor/domain-layout";
-import type { Engine } from "../engines/engine";
+import type { DomainSpec, Engine } from "../engines/engine";
 import { errorCommandLineTooLong, errorDomainMemory, errorNoDomain, errorNoModule } from "../errors";
+import type { GuestDomain } from "../hypervisor/guest-domain";
 import type { Hypervisor } from "../hypervisor/hypervisor";
 import type { DomainState } from "../hypervisor/state";
 import type { XenConsoled } from "../console/console";
@@ -70,13 +71,18 @@ export interface DomainBuilderParts {
 }
 
 export class DomainBuilder {
-  private readonly domains: Mutable<MachineDomain>[] = [];
+  private domains: Mutable<MachineDomain>[] = [];
 
   constructor(private readonly parts: DomainBuilderParts) {}
 
   /** Domains that exist, by domid. */
   list(): readonly MachineDomain[] {
     return this.domains;
+  }
+
+  /** Goes on with other domains, of a restored machine; it takes the list over. */
+  restore(domains: MachineDomain[]): void {
+    this.domains = domains;
   }
 
   /** A domain by name. Throws UserError. */
@@ -207,17 +213,24 @@ export class DomainBuilder {
     });
   }
 
-  private engineDomain(state: DomainState, { slot, config }: MachineDomain) {
-    const { hypervisor, engine, image, flavour } = this.parts;
+  private engineDomain(state: DomainState, domain: MachineDomain): GuestDomain {
+    return this.parts.engine.createDomain(this.engineSpec(state, domain));
+  }
+
+  /** What the engine has to know of a domain that exists. */
+  engineSpec(state: DomainState, { slot, config }: MachineDomain): DomainSpec {
+    const { hypervisor, image, flavour } = this.parts;
     const { domid } = state;
-    return engine.createDomain({
+    return {
       slot,
       domid,
       mfnBase: state.firstFrame,
       pages: state.pageCount,
       controlMfn: state.controlFrame,
       limits: { heap: config.heapBytes, stack: this.parts.stackBytes ?? STACK_BYTES, fuel: FUEL },
-      kernel: image.kernel(flavour),
+      get kernel() {
+        return image.kernel(flavour);
+      },
       bundle: (kind, name) => image.bundle(kind, name, flavour),
       manifest: (kind, name) => {
         const entry = image.bundleManifest(kind, name);
@@ -229,6 +242,6 @@ export class DomainBuilder {
       hypercall: (op, a0, a1, a2) => hypervisor.hypercall(domid, hypervisor.currentVcpu(domid), op, a0, a1, a2),
       mayAccess: (mfn) => hypervisor.mayAccess(domid, mfn),
       isDying: () => hypervisor.isDying(domid),
-    });
+    };
   }
 }

@@ -3,12 +3,15 @@ import * as path from "node:path";
 import type { HostDisk } from "../disks/disk";
 import { openFileDisk } from "../disks/file";
 import { createNullDisk } from "../disks/null";
-import type { DiskOptions } from "../disks/options";
+import { type DiskOptions, diskInfo } from "../disks/options";
+import { OverlayDisk } from "../disks/overlay";
 import { RamDisk } from "../disks/ram";
 import type { DiskSpec } from "./disk-spec";
 
-/** Opens what the specification names; relative files are in `folder`. Throws UserError. */
-export function openHostDisk(spec: DiskSpec, folder: string): HostDisk {
+/**
+ * Opens what the specification names; relative files are in `folder`. With "overlay", what is written to a file stays in memory. Throws UserError.
+ */
+export function openHostDisk(spec: DiskSpec, folder: string, writes: "file" | "overlay" = "file"): HostDisk {
   const options: DiskOptions = {
     access: spec.access,
     logicalBlockSize: spec.logicalBlockSize,
@@ -21,5 +24,8 @@ export function openHostDisk(spec: DiskSpec, folder: string): HostDisk {
   const bytes = spec.sizeBytes ?? 0;
   if (spec.backing === "ram") return new RamDisk(new Uint8Array(bytes), options);
   if (spec.backing === "null") return createNullDisk(bytes / 512, options);
-  return openFileDisk(path.resolve(folder, spec.target), options);
+  const file = path.resolve(folder, spec.target);
+  if (writes === "file" || spec.access === "r") return openFileDisk(file, options);
+  const below = openFileDisk(file, { ...options, access: "r" });
+  return new OverlayDisk(below, diskInfo(below.info.sectors, options));
 }

@@ -73,10 +73,19 @@ export interface LifecycleParts {
 }
 
 export class Lifecycle {
-  constructor(private readonly parts: LifecycleParts, private readonly state: LifecycleState = createLifecycleState()) {
+  constructor(private readonly parts: LifecycleParts, private current: LifecycleState = createLifecycleState()) {
     parts.hypervisor.on(EVENT_PATIENCE, () => {
       this.state.isTimed = false;
     });
+  }
+
+  get state(): LifecycleState {
+    return this.current;
+  }
+
+  /** Goes on from another state. */
+  restore(state: LifecycleState): void {
+    this.current = state;
   }
 
   /** How many domains have ended by themselves so far. */

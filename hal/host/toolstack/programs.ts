@@ -49,53 +49,89 @@ function pollExecution(store: HostConnection, execution: Execution): void {
   execution.status = /^\d{1,3}$/.test(text) && Number(text) < 256 ? Number(text) : 255;
 }
 
-/** What to do when a running program ends, and where its console output began. */
+/** A program that runs; plain data. */
 interface Waiter {
   readonly execution: Execution;
+  /** Where its console output began. */
   readonly from: number;
-  done(execution: Execution): void;
+  /** The attachment that wants to know what it finds out, and of which path; null: whoever holds the execution looks. */
+  readonly stat: { readonly serial: number; readonly path: string } | null;
+}
+
+/** All that there is to save; plain data. */
+export interface ProgramsState {
+  /** Programs that were started so far, by domid: the guest runs them in the order of their numbers. */
+  readonly counts: Map<number, number>;
+  waiters: Waiter[];
+}
+
+/** Nothing was started. */
+export function createProgramsState(): ProgramsState {
+  return { counts: new Map(), waiters: [] };
 }
 
 /** The programs that the toolstack has started. */
 export class Programs {
-  /** Programs that were started so far, by domid: the guest runs them in the order of their numbers. */
-  private readonly counts = new Map<number, number>();
-  private waiters: Waiter[] = [];
+  constructor(
+    private readonly store: HostConnection,
+    private readonly consoleOf: (domid: number) => string,
+    /** What `statDevice` found out. */
+    private readonly onDevice: (serial: number, device: BackingDevice | null) => void,
+    private current: ProgramsState = createProgramsState(),
+  ) {}
 
-  constructor(private readonly store: HostConnection, private readonly consoleOf: (domid: number) => string) {}
+  get state(): ProgramsState {
+    return this.current;
+  }
 
-  /** Starts a program; its end shows in the execution, and `done` is called with it. */
-  start(domid: number, command: string, done: (execution: Execution) => void = () => undefined): Execution {
-    const number = this.counts.get(domid) ?? 0;
-    this.counts.set(domid, number + 1);
+  /** Goes on from another state. Executions that were handed out before belong to the past. */
+  restore(state: ProgramsState): void {
+    this.current = state;
+  }
+
+  /** The programs that run, oldest first. */
+  running(): Execution[] {
+    return this.current.waiters.filter(({ stat }) => stat === null).map(({ execution }) => execution);
+  }
+
+  /** Starts a program; its end shows in the execution. */
+  start(domid: number, command: string, stat: Waiter["stat"] = null): Execution {
+    const { counts, waiters } = this.current;
+    const number = counts.get(domid) ?? 0;
+    counts.set(domid, number + 1);
     const execution = startExecution(this.store, domid, number, command);
-    this.waiters.push({ execution, from: this.consoleOf(domid).length, done });
+    waiters.push({ execution, from: this.consoleOf(domid).length, stat });
     return execution;
   }
 
   /** Looks which programs have ended; called when something below an exec directory changed. */
   poll(): void {
-    for (const { execution, from, done } of this.waiters) {
+    const { current } = this;
+    for (const { execution, from, stat } of current.waiters) {
       pollExecution(this.store, execution);
       if (execution.status === null) continue;
       execution.output = this.consoleOf(execution.domid).slice(from);
-      done(execution);
+      if (stat !== null) this.onDevice(stat.serial, deviceOf(execution, stat.path));
     }
-    this.waiters = this.waiters.filter(({ execution }) => execution.status === null);
+    current.waiters = current.waiters.filter(({ execution }) => execution.status === null);
   }
 
   /** A domain is gone; what it ran has no end. */
   forget(domid: number): void {
-    this.counts.delete(domid);
-    this.waiters = this.waiters.filter(({ execution }) => execution.domid !== domid);
+    const { current } = this;
+    current.counts.delete(domid);
+    current.waiters = current.waiters.filter(({ execution }) => execution.domid !== domid);
   }
 
-  /** Looks a block device up where the back end sees it, as a hotplug script does with stat. */
-  statDevice(domid: number, device: string, done: (found: BackingDevice | null) => void): void {
+  /** Looks a block device up where the back end sees it, as a hotplug script does with stat, for the attachment `serial`. */
+  statDevice(domid: number, device: string, serial: number): void {
     const name = path.posix.basename(device);
-    this.start(domid, `cat /sys/class/block/${name}/dev`, ({ status, output }) => {
-      const match = /^(\d+):(\d+)\s*$/.exec(output);
-      done(status === 0 && match ? { path: device, major: Number(match[1]), minor: Number(match[2]) } : null);
-    });
+    this.start(domid, `cat /sys/class/block/${name}/dev`, { serial, path: device });
   }
+}
+
+/** The device whose numbers a program printed, or null. */
+function deviceOf({ status, output }: Execution, device: string): BackingDevice | null {
+  const match = /^(\d+):(\d+)\s*$/.exec(output);
+  return status === 0 && match ? { path: device, major: Number(match[1]), minor: Number(match[2]) } : null;
 }

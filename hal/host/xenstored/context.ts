@@ -34,7 +34,7 @@ export interface XsRecord {
 
 export interface XsContext {
   readonly env: XenStoredEnv;
-  readonly state: XsState;
+  state: XsState;
   /** Rings with something new for the guest to see; notified at the end of the call. Empty between calls. */
   readonly toNotify: Set<number>;
   /** null: not recording. */

@@ -64,6 +64,11 @@ export class XenStored {
     return this.context.state;
   }
 
+  /** Goes on from another state, for example a structuredClone of `state` taken earlier. Connections of the toolstack go by their ids. */
+  restore(state: XsState): void {
+    this.context.state = state;
+  }
+
   /**
    * Connects a domain by the ring page in frame `ringMfn` and fires @introduceDomain. Again for a connected domain: its watches and transactions
    * are gone, and the new page counts. Returns 0 or -EINVAL (no such frame or domid).

@@ -17,9 +17,9 @@ beforeEach(() => {
   attachments = new Attachments(
     world.machine.hv,
     world.store,
-    (domid, device, done) => {
+    (domid, device, serial) => {
       asked.push(`${domid} ${device}`);
-      done(answer);
+      attachments.onDevice(serial, answer);
     },
     createAttachmentsState(),
     (index) => world.machine.hv.removeDisk(index),
