@@ -42,6 +42,8 @@ export interface DomainSpec {
   bundle(kind: BundleKind, name: string): Bundle | null;
   manifest(kind: BundleKind, name: string): string | null;
   list(kind: BundleKind): readonly string[];
+  /** The source map of a bundle's file, as JSON, or null; for debuggers. */
+  sourceMap?(file: string): string | null;
   hypercall(op: number, a0: number, a1: number, a2: number): number;
   /** Whether the domain has the frame mapped by a grant now. */
   mayAccess(mfn: number): boolean;

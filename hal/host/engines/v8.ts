@@ -11,6 +11,7 @@ import { GuestDeath, type GuestDomain } from "../hypervisor/guest-domain";
 import { FRAME_SIZE, type MachineMemory, createPlainMemory } from "../hypervisor/memory";
 import { errorSnapshotEngine } from "../errors";
 import type { Bundle, DomainSpec, Engine } from "./engine";
+import { isDebugged, withSourceMap } from "./source-maps";
 
 /** Globals of Node that a guest must not see; they are undefined in it. */
 const SHADOWED = [
@@ -120,7 +121,10 @@ class V8Domain implements GuestDomain {
   }
 
   private evaluate(bundle: Bundle): BundleFactory {
-    const compiled = compileFunction(`return ${bundle.code}`, ["Math", ...SHADOWED], { filename: bundle.file });
+    const map = isDebugged() ? this.spec.sourceMap?.(bundle.file) ?? null : null;
+    // "return " moves the first line, which is none of the sources.
+    const code = `return ${map === null ? bundle.code : withSourceMap(bundle.code, map)}`;
+    const compiled = compileFunction(code, ["Math", ...SHADOWED], { filename: bundle.file });
     return compiled(this.math) as BundleFactory;
   }
 

@@ -239,6 +239,7 @@ export class DomainBuilder {
         return JSON.stringify({ ...entry, size });
       },
       list: (kind) => image.list(kind),
+      sourceMap: (file) => image.sourceMap(file),
       hypercall: (op, a0, a1, a2) => hypervisor.hypercall(domid, hypervisor.currentVcpu(domid), op, a0, a1, a2),
       mayAccess: (mfn) => hypervisor.mayAccess(domid, mfn),
       isDying: () => hypervisor.isDying(domid),
