@@ -8,6 +8,7 @@ const TOP_LEVEL = new Set([
   ".gitignore",
   ".prettierignore",
   ".prettierrc",
+  ".vscode",
   "CHANGELOG.md",
   "LICENSE",
   "README.md",
