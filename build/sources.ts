@@ -36,11 +36,14 @@ function isSource(name: string): boolean {
   return name.endsWith(".ts") && !name.endsWith(".d.ts");
 }
 
+/** Folders of `drivers/` that hold loadable modules; `drivers/xen` is built in. */
+const MODULE_FOLDERS = ["block", "tty"];
+
 /** Every unit of the project: the kernel, the loadable modules and the programs. */
 export function projectUnits(root: string): Unit[] {
   return [
     kernelUnit(root),
-    ...unitsIn(path.join(root, "drivers", "block"), "modules"),
+    ...MODULE_FOLDERS.flatMap((folder) => unitsIn(path.join(root, "drivers", folder), "modules")),
     ...unitsIn(path.join(root, "images", "programs"), "programs"),
   ];
 }

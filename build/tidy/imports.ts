@@ -49,8 +49,8 @@ const ZONES: readonly Zone[] = [
   },
   {
     name: "a driver",
-    files: /^drivers\/block\/([^/]+)\//,
-    may: [HEADERS, "drivers/block/$1/", "hal/abi/"],
+    files: /^(drivers\/(?:block|tty)\/[^/]+\/)/,
+    may: [HEADERS, "$1", "hal/abi/"],
     packages: "none",
   },
   { name: "a driver", files: /^drivers\//, may: [HEADERS, "hal/abi/"], packages: "none" },
@@ -257,8 +257,8 @@ export const bundleContents: Check = {
     const exporting = (file: string): boolean => /^EXPORT_SYMBOL(_GPL)?\(/m.test(project.text(file));
     for (const source of project.sources) {
       const file = project.pathOf(source);
-      if (!/^(drivers\/block|images\/programs)\//.test(file)) continue;
-      const own = /^((?:drivers\/block|images\/programs)\/[^/]+)/.exec(file)?.[1] ?? file;
+      if (!/^(drivers\/(block|tty)|images\/programs)\//.test(file)) continue;
+      const own = /^((?:drivers\/(?:block|tty)|images\/programs)\/[^/]+)/.exec(file)?.[1] ?? file;
       for (const [reached, node] of closure(project, source)) {
         if (reached.startsWith(own) || !project.files.includes(reached) || !exporting(reached)) continue;
         yield findingAt(project, "bundle-contents", node, `the bundle would contain ${reached}, which exports symbols`);

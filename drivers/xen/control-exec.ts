@@ -1,21 +1,37 @@
 /**
  * Programs on demand: the toolstack writes a command line into xenstore, this runs it and writes back how it ended. Output goes to the console.
  *
- *   control/feature-exec      written here once programs can be run
- *   control/exec/<n>          written by the toolstack: the command line
- *   control/exec/<n>/status   written here: the exit status, once the program has ended and its output is in the console ring
+ *   control/feature-exec           written here once programs can be run
+ *   control/exec/<n>               written by the toolstack: the command line
+ *   control/exec/<n>/terminal      written by the toolstack when the terminal has changed, see below
+ *   control/exec/<n>/status        written here: the exit status, once the program has ended and its output is in the console ring
  *
- * Commands run one after the other, in the order of their numbers. Not part of Xen; the node sits where a toolstack's requests to a guest are.
+ * Commands run one after the other, in the order of their numbers, with nothing to read. One that begins with `terminal=WORD ` runs beside them
+ * and has the console as its terminal. The word is `ROWSxCOLUMNS` for somebody at a keyboard, or `pipe` for a plain stream without echo, editing
+ * or signals; later it may become another size, or `closed` once nothing more will be typed.
+ *
+ * Not part of Xen; the node sits where a toolstack's requests to a guest are.
  */
-import { run_program, split_command, type stdio } from "xenolith/linux/binfmts";
+import { run_program, split_command, type stdio_files } from "xenolith/linux/binfmts";
 import { IS_ERR } from "xenolith/linux/err";
+import {
+  FMODE_READ,
+  FMODE_WRITE,
+  O_RDWR,
+  file,
+  filp_close,
+  filp_open,
+  kernel_write,
+  vfs_ioctl,
+} from "xenolith/linux/fs";
 import { late_initcall } from "xenolith/linux/init";
 import { kthread_run } from "xenolith/linux/kthread";
 import type { Sleeps } from "xenolith/linux/sched";
 import { string_to_bytes } from "xenolith/linux/string";
+import { TCSETS, TIOCSWINSZ, TIOCVHANGUP, cfmakeraw, termios, winsize } from "xenolith/linux/termios";
 import { ptr } from "xenolith/linux/types";
 import { wait_event_interruptible, wait_queue_head, wake_up } from "xenolith/linux/wait";
-import { hvc_read_line, hvc_write } from "xenolith/xen/hvc";
+import { hvc_write } from "xenolith/xen/hvc";
 import {
   XBT_NIL,
   register_xenbus_watch,
@@ -34,35 +50,100 @@ let next = 0;
 /** Something below the directory changed. */
 let changed = false;
 
-const console_io: stdio = {
-  *write(text) {
-    yield* hvc_write(string_to_bytes(text));
+/** A command that has the console as its terminal. */
+interface session {
+  readonly number: number;
+  readonly line: string;
+  terminal: string;
+  readonly tty: file;
+}
+
+const sessions: session[] = [];
+
+/** The console as it is for commands without a terminal: no line discipline, nothing to read. */
+const console_file = new file();
+console_file.f_mode = FMODE_READ | FMODE_WRITE;
+console_file.f_op = {
+  *read() {
+    return 0;
   },
-  *error(text) {
-    yield* hvc_write(string_to_bytes(text));
+  *write(_file, from) {
+    return yield* hvc_write(from);
   },
-  read_line: hvc_read_line,
 };
 
-function* run_command(line: string): Sleeps<number> {
+function* run_command(line: string, io: file): Sleeps<number> {
+  const files: stdio_files = [io, io, io];
   const argv = split_command(line);
-  if (argv === null || argv.length === 0) {
-    yield* console_io.error(argv === null ? `sh: unterminated quote in: ${line}\n` : "sh: empty command\n");
-    return 2;
-  }
-  return yield* run_program(argv, console_io);
+  if (argv !== null && argv.length > 0) return yield* run_program(argv, files);
+  const complaint = argv === null ? `sh: unterminated quote in: ${line}\n` : "sh: empty command\n";
+  yield* kernel_write(io, string_to_bytes(complaint));
+  return 2;
 }
+
+function* report(number: number, status: number): Sleeps<void> {
+  yield* xenbus_printf(XBT_NIL, `${DIRECTORY}/${number}`, "status", "%d", status);
+}
+
+// ---- terminals --------------------------------------------------------------------------------------------------------------------------
+
+/** Sets the terminal as its node says. */
+function* set_terminal(tty: file, terminal: string): Sleeps<void> {
+  const size = /^(\d{1,4})x(\d{1,4})$/.exec(terminal);
+  if (size !== null) {
+    const window = new winsize();
+    window.ws_row = Number(size[1]);
+    window.ws_col = Number(size[2]);
+    yield* vfs_ioctl(tty, TIOCSWINSZ, window);
+  } else if (terminal === "closed") yield* vfs_ioctl(tty, TIOCVHANGUP, null);
+}
+
+function* session_thread(run: session): Sleeps<number> {
+  const status = yield* run_command(run.line, run.tty);
+  sessions.splice(sessions.indexOf(run), 1);
+  yield* filp_close(run.tty);
+  yield* report(run.number, status);
+  return 0;
+}
+
+function* start_session(number: number, line: string, terminal: string): Sleeps<void> {
+  const tty = yield* filp_open("/dev/hvc0", O_RDWR, 0);
+  if (IS_ERR(tty)) {
+    yield* report(number, 1);
+    return;
+  }
+  const settings = new termios();
+  if (terminal === "pipe") cfmakeraw(settings);
+  yield* vfs_ioctl(tty, TCSETS, settings);
+  yield* set_terminal(tty, terminal);
+  const run: session = { number, line, terminal, tty };
+  sessions.push(run);
+  kthread_run(session_thread, run, "xenexec/%d", number);
+}
+
+/** Looks whether the toolstack has said something new about a terminal. */
+function* poll_terminals(): Sleeps<void> {
+  for (const run of [...sessions]) {
+    const terminal = yield* xenbus_read(XBT_NIL, `${DIRECTORY}/${run.number}`, "terminal", null);
+    if (IS_ERR(terminal) || terminal === run.terminal) continue;
+    run.terminal = terminal;
+    yield* set_terminal(run.tty, terminal);
+  }
+}
+
+// ---- commands ---------------------------------------------------------------------------------------------------------------------------
 
 /** Runs all commands that are there and have not run. */
 function* run_pending(): Sleeps<void> {
   for (;;) {
-    const name = String(next);
-    if (!(yield* xenbus_exists(XBT_NIL, DIRECTORY, name))) return;
-    const line = yield* xenbus_read(XBT_NIL, DIRECTORY, name, null);
+    const number = next;
+    if (!(yield* xenbus_exists(XBT_NIL, DIRECTORY, String(number)))) return;
+    const line = yield* xenbus_read(XBT_NIL, DIRECTORY, String(number), null);
     if (IS_ERR(line) || line === "") return;
     next++;
-    const status = yield* run_command(line);
-    yield* xenbus_printf(XBT_NIL, `${DIRECTORY}/${name}`, "status", "%d", status);
+    const session = /^terminal=(\S+) (.*)$/s.exec(line);
+    if (session !== null) yield* start_session(number, session[2], session[1]);
+    else yield* report(number, yield* run_command(line, console_file));
   }
 }
 
@@ -71,7 +152,9 @@ function* exec_thread(): Sleeps<number> {
   for (;;) {
     yield* wait_event_interruptible(wq, () => changed);
     changed = false;
+    yield* poll_terminals();
     yield* run_pending();
+    yield* poll_terminals(); // what was said before a session was there
   }
 }
 

@@ -1,11 +1,11 @@
 /**
- * The Xen console (Linux `drivers/tty/hvc/hvc_xen.c`) with as much of a terminal as programs need.
+ * The Xen console's ring (Linux `drivers/tty/hvc/hvc_xen.c`): bytes out and in. The terminal over it is a module, `drivers/tty/hvc_xen`, that is
+ * loaded when somebody opens /dev/hvc0.
  *
  *   out ring: we write bytes and out_prod, the console daemon out_cons
  *   in ring:  the daemon writes bytes and in_prod, we in_cons
  *
- * Lines are edited here (echo, erase, kill, end of file), since there is no tty layer. The daemon is trusted with the indices as far as they
- * make sense; what is typed is only text.
+ * The daemon is trusted with the indices as far as they make sense; what is typed is only text.
  */
 import {
   XENCONS_INTERFACE_IN,
@@ -32,8 +32,7 @@ import { IRQ_HANDLED, type irqreturn_t } from "xenolith/linux/interrupt";
 import { HZ } from "xenolith/linux/jiffies";
 import { pr_err } from "xenolith/linux/printk";
 import type { Sleeps } from "xenolith/linux/sched";
-import { string_to_bytes } from "xenolith/linux/string";
-import { wait_event_interruptible, wait_event_timeout, wait_queue_head, wake_up } from "xenolith/linux/wait";
+import { wait_event_timeout, wait_queue_head, wake_up } from "xenolith/linux/wait";
 import {
   bind_evtchn_to_irqhandler_lateeoi,
   notify_remote_via_evtchn,
@@ -123,76 +122,26 @@ export function hvc_get_chars(buffer: Uint8Array): number {
 }
 EXPORT_SYMBOL(hvc_get_chars);
 
-const ERASE = 0x7f;
-const BACKSPACE = 0x08;
-const KILL = 0x15;
-const END_OF_FILE = 0x04;
-const ERASE_ECHO = "\b \b";
+/** Whoever is told that there is input, or room. */
+let receive: (() => void) | null = null;
 
-/** The line that is being typed, and the lines that nobody has read yet. */
-let line = "";
-let lines: (string | null)[] = [];
-const input = new Uint8Array(XENCONS_IN_SIZE);
-
-/** Takes one typed character: what to echo. */
-function type_char(code: number): string {
-  if (code === 10 || code === 13) {
-    lines.push(line);
-    line = "";
-    return "\r\n";
-  }
-  if (code === ERASE || code === BACKSPACE) {
-    if (line === "") return "";
-    line = line.slice(0, -1);
-    return ERASE_ECHO;
-  }
-  if (code === KILL) {
-    const echo = ERASE_ECHO.repeat(line.length);
-    line = "";
-    return echo;
-  }
-  if (code === END_OF_FILE && line === "") {
-    lines.push(null);
-    return "";
-  }
-  if (code < 32 && code !== 9) return "";
-  line += String.fromCharCode(code);
-  return String.fromCharCode(code);
+export function hvc_set_receiver(fn: (() => void) | null): void {
+  receive = fn;
 }
-
-/** Takes in what was typed, and echoes it as far as there is room. */
-function take_input(): void {
-  const count = hvc_get_chars(input);
-  let echo = "";
-  for (let i = 0; i < count; i++) echo += type_char(input[i]);
-  if (echo !== "") put_chars(string_to_bytes(echo), 0);
-}
-
-export function* hvc_read_line(): Sleeps<string | null> {
-  if (!hvc_exists()) return null;
-  for (;;) {
-    take_input();
-    const next = lines.shift();
-    if (next !== undefined) return next;
-    const err = yield* wait_event_interruptible(waitq, () => in_available() > 0 || lines.length > 0);
-    if (err !== 0) return null;
-  }
-}
-EXPORT_SYMBOL(hvc_read_line);
+EXPORT_SYMBOL(hvc_set_receiver);
 
 // ---- start ------------------------------------------------------------------------------------------------------------------------------
 
 /** The daemon made room or brought input. */
 function hvc_interrupt(irq: number, _dev_id: unknown): irqreturn_t {
   wake_up(waitq);
+  if (receive !== null) receive();
   xen_irq_lateeoi(irq, 0);
   return IRQ_HANDLED;
 }
 
 function xen_hvc_init(): number {
   evtchn = 0;
-  line = "";
-  lines = [];
   const ring = xen_console_ring();
   if (ring.pfn < 0) return 0;
   page_map_own(intf, ring.pfn);

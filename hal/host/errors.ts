@@ -133,6 +133,13 @@ export function errorGuestDisk(name: string, device: string): UserError {
   );
 }
 
+export function errorInteractiveJson(): UserError {
+  return usage(
+    "INTERACTIVE_JSON",
+    "--interactive and --json exclude each other; for one document of programs use --exec",
+  );
+}
+
 export function errorKernelParameter(origin: string, word: string, name: string, known: readonly string[]): UserError {
   const near = suggestion(name, known);
   return usage(

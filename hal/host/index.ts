@@ -5,7 +5,7 @@
  */
 export { Machine } from "./machine";
 export type { MachineSnapshot } from "./snapshot/snapshot";
-export type { LogLine, MachineOptions, RestoreOptions, RunResult } from "./machine-options";
+export type { ConsoleOutput, LogLine, MachineOptions, RestoreOptions, RunResult } from "./machine-options";
 export { MachineError, type MachineErrorKind } from "./machine-error";
 export { UserError } from "./errors";
 export { type Image, readImage } from "./image/image";
@@ -31,7 +31,7 @@ export type { DomainEnd } from "./toolstack/domains";
 export type { Counters } from "./toolstack/counters";
 export type { Ledger } from "./hypervisor/ledger";
 export type { HostConnection, HostOperations } from "./xenstored/host-connection";
-export type { Execution } from "./toolstack/programs";
+export type { Execution, Terminal } from "./toolstack/programs";
 export { defaultImagePath } from "./package-info";
 export { runDiskWorkload } from "./toolstack/disk-workload";
 export type { WorkloadResult } from "./toolstack/workload";

@@ -22,6 +22,8 @@ export interface MachineOptions {
   readonly trace?: "hash" | "keep" | "off";
   /** Called with every line of a kernel log, `at` in virtual ns. */
   readonly onLog?: (line: LogLine) => void;
+  /** Called with what a domain writes to its console, as it is written. */
+  readonly onConsole?: (output: ConsoleOutput) => void;
   /** Called at each step of the boot, with its name: for bootcharts. */
   readonly onPhase?: (name: string) => void;
   /** Called when a domain has ended by itself, with what is done about it. */
@@ -49,6 +51,12 @@ export interface LogLine {
   readonly domain: string;
   readonly at: number;
   readonly text: string;
+}
+
+/** What a domain has just written to its console. */
+export interface ConsoleOutput {
+  readonly domain: string;
+  readonly bytes: Uint8Array;
 }
 
 /** How a program ended. */

@@ -33,7 +33,7 @@ import type { ShutdownRequest } from "./toolstack/domain-actions";
 import type { DomainEnd, MachineDomain } from "./toolstack/domains";
 import type { DomainConfig } from "./toolstack/machine-file";
 import { createEngine } from "./toolstack/machine-parts";
-import type { Execution } from "./toolstack/programs";
+import type { Execution, Terminal } from "./toolstack/programs";
 import type { HostConnection } from "./xenstored/host-connection";
 import type { XenStored } from "./xenstored/xenstored";
 
@@ -230,9 +230,7 @@ export class Machine {
   /** Starts a program in a domain; its `status` is null until it has ended. Throws UserError for an unknown domain or program. */
   start(name: string, command: string): Execution {
     const { domid } = this.domain(name);
-    const program = command.trim().split(/\s+/, 1)[0];
-    const known = this.parts.options.image.list("programs");
-    if (!known.includes(program)) throw errorNoProgram(program, known);
+    this.checkProgram(command);
     this.record("run", `${name} ${command}`);
     return this.parts.programs.start(domid, command);
   }
@@ -251,6 +249,36 @@ export class Machine {
       () => `"${command}" in ${name} does not end: nothing is left that could run`,
     );
     return { status: execution.status as number, output: execution.output };
+  }
+
+  /**
+   * Starts a program with the domain's console as its terminal; type with `consoleInput`. It runs beside other programs; one at a time can have
+   * the terminal. "pipe" is a plain stream, without echo, editing and signals. Throws as `start`.
+   */
+  openConsole(name: string, terminal: Terminal, command = "sh"): Execution {
+    const { domid } = this.domain(name);
+    this.checkProgram(command);
+    this.record("console-open", `${name} ${JSON.stringify(terminal)} ${command}`);
+    return this.parts.programs.open(domid, command, terminal);
+  }
+
+  /** The terminal of a program of `openConsole` has changed: another size, or "closed" after the last input. */
+  setTerminal(execution: Execution, terminal: Terminal): void {
+    this.record("console-set", `${execution.domid} ${execution.number} ${JSON.stringify(terminal)}`);
+    this.parts.programs.setTerminal(execution, terminal);
+  }
+
+  /** Types on a domain's console, text as UTF-8. What its ring has no room for follows as the guest reads. Throws UserError. */
+  consoleInput(name: string, input: string | Uint8Array): void {
+    const { domid } = this.domain(name);
+    const bytes = Buffer.from(input);
+    this.record("console", `${name} ${bytes.toString("base64")}`);
+    this.parts.consoled.type(domid, bytes);
+  }
+
+  /** Bytes of `consoleInput` that the domain's ring had no room for yet. */
+  pendingConsoleInput(name: string): number {
+    return this.parts.consoled.pendingInput(this.domain(name).domid);
   }
 
   /** Lets virtual time pass. */
@@ -435,6 +463,12 @@ export class Machine {
     if (this.disposed) throw new Error(`${what} of a machine that was disposed of`);
     if (this.isStepping)
       throw new Error(`${what} is called from inside of the machine: wait for the call that runs it`);
+  }
+
+  private checkProgram(command: string): void {
+    const program = command.trim().split(/\s+/, 1)[0];
+    const known = this.parts.options.image.list("programs");
+    if (!known.includes(program)) throw errorNoProgram(program, known);
   }
 
   private record(kind: string, data: string): void {

@@ -113,7 +113,7 @@ export class Machinery {
   private connectServices(): void {
     this.hypervisor.setServices({
       store: (domid) => void this.xenstored.service(domid),
-      console: (domid) => this.builder.addConsole(domid, this.consoled.service(domid)),
+      console: (domid) => this.takeConsole(domid),
       shutdown: (domid) => {
         this.xenstored.announceShutdown();
         this.lifecycle.note(domid);
@@ -129,8 +129,14 @@ export class Machinery {
 
   /** All that a domain wrote, up to what is still in the ring: a program's status may be seen before the console's event was handled. */
   private drainConsole(domid: number): string {
-    this.builder.addConsole(domid, this.consoled.service(domid));
+    this.takeConsole(domid);
     return this.builder.consoleOf(domid);
+  }
+
+  private takeConsole(domid: number): void {
+    const bytes = this.consoled.service(domid);
+    this.builder.addConsole(domid, bytes);
+    if (bytes.length > 0) this.options.onConsole?.({ domain: this.builder.nameOf(domid), bytes });
   }
 
   /** One message to or from xenstored: request, transaction, length and checksum. */

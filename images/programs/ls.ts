@@ -49,7 +49,7 @@ export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
   const long = argv.includes("-l");
   const paths = argv.slice(1).filter((word) => !word.startsWith("-"));
   let status = 0;
-  for (const path of paths.length === 0 ? ["/"] : paths) {
+  for (const path of paths.length === 0 ? ["."] : paths) {
     // With -l a link is shown itself; a slash after it asks for what it leads to.
     const node = kern_path(path, long ? "nofollow" : "follow");
     if (IS_ERR(node)) {

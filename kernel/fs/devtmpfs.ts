@@ -1,4 +1,4 @@
-/** /dev: a node for every block device, and the few character devices that programs expect (Linux drivers/char/mem.c). */
+/** /dev: a node for every block device, the few memory devices that programs expect (Linux drivers/char/mem.c), and the terminals. */
 import { ENOSPC } from "xenolith/linux/errno";
 import { all_bdevs } from "xenolith/linux/blkdev";
 import type { block_device } from "xenolith/linux/blk_types";
@@ -6,9 +6,11 @@ import { bdev_name, bdev_nr_bytes } from "xenolith/linux/blkdev";
 import { S_IFBLK, S_IFCHR, type file_operations, type inode, vfs_mount } from "xenolith/linux/fs";
 import { fs_initcall } from "xenolith/linux/init";
 import { get_random_u32 } from "xenolith/linux/random";
-import { MKDEV } from "xenolith/linux/types";
+import { HVC_MAJOR, MEM_MAJOR, TTYAUX_MAJOR } from "xenolith/linux/major";
+import { MKDEV, type dev_t } from "xenolith/linux/types";
 import { copy_to_iter, iov_iter_advance, iov_iter_zero } from "xenolith/linux/uio";
 import { def_blk_fops } from "./bdev";
+import { def_chr_fops } from "./char_dev";
 import { directory_inode } from "./simple";
 
 const null_fops: file_operations = {
@@ -51,13 +53,22 @@ const urandom_fops: file_operations = {
   },
 };
 
-/** Memory devices, major 1, by minor. */
-const char_devices: readonly { readonly name: string; readonly minor: number; readonly fops: file_operations }[] = [
-  { name: "null", minor: 3, fops: null_fops },
-  { name: "zero", minor: 5, fops: zero_fops },
-  { name: "full", minor: 7, fops: full_fops },
-  { name: "random", minor: 8, fops: urandom_fops },
-  { name: "urandom", minor: 9, fops: urandom_fops },
+interface char_device {
+  readonly name: string;
+  readonly dev: dev_t;
+  readonly fops: file_operations;
+}
+
+/** Memory devices, and the terminals, whose driver is loaded when one of them is opened. */
+const char_devices: readonly char_device[] = [
+  { name: "null", dev: MKDEV(MEM_MAJOR, 3), fops: null_fops },
+  { name: "zero", dev: MKDEV(MEM_MAJOR, 5), fops: zero_fops },
+  { name: "full", dev: MKDEV(MEM_MAJOR, 7), fops: full_fops },
+  { name: "random", dev: MKDEV(MEM_MAJOR, 8), fops: urandom_fops },
+  { name: "urandom", dev: MKDEV(MEM_MAJOR, 9), fops: urandom_fops },
+  { name: "tty", dev: MKDEV(TTYAUX_MAJOR, 0), fops: def_chr_fops },
+  { name: "console", dev: MKDEV(TTYAUX_MAJOR, 1), fops: def_chr_fops },
+  { name: "hvc0", dev: MKDEV(HVC_MAJOR, 0), fops: def_chr_fops },
 ];
 
 function block_inode(bdev: block_device): inode {
@@ -75,7 +86,7 @@ function lookup(name: string): inode | null {
     if (device.name !== name) continue;
     return {
       i_mode: S_IFCHR | 0o666,
-      i_rdev: MKDEV(1, device.minor),
+      i_rdev: device.dev,
       i_size: 0,
       i_fop: device.fops,
       i_private: null,

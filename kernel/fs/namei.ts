@@ -4,6 +4,7 @@
 import { EBUSY, ELOOP, ENOENT, ENOTDIR } from "xenolith/linux/errno";
 import { ERR_PTR, type err_ptr } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import { current } from "xenolith/linux/sched";
 import { S_IFDIR, S_IFLNK, S_IFMT, type inode } from "xenolith/linux/fs";
 
 /** Links that one look-up follows, at most. */
@@ -57,7 +58,7 @@ export function kern_path(path: string, last: "follow" | "nofollow" = "follow"):
   const above: inode[] = [];
   let at: inode = root_inode;
   let links = 0;
-  const names = components(path);
+  const names = components(path.startsWith("/") ? path : `${current().pwd}/${path}`);
   for (let name = names.shift(); name !== undefined; name = names.shift()) {
     if (at.lookup === undefined) return ERR_PTR(-ENOTDIR);
     if (name === "..") {

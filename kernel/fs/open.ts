@@ -1,5 +1,5 @@
 /** Opening, reading, writing and closing files. The operations are the file's own; here are the checks that hold for all. */
-import { EACCES, EBADF, EINVAL, EISDIR, ENODEV, ENOMEM, ENOTTY } from "xenolith/linux/errno";
+import { EACCES, EBADF, EINTR, EINVAL, EISDIR, ENODEV, ENOMEM, ENOTTY } from "xenolith/linux/errno";
 import { ERR_PTR, IS_ERR, PTR_ERR, type err_ptr } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import {
@@ -16,14 +16,21 @@ import {
 } from "xenolith/linux/fs";
 import { GFP_KERNEL } from "xenolith/linux/gfp";
 import { __free_page, alloc_page } from "xenolith/linux/mm";
-import type { Sleeps } from "xenolith/linux/sched";
+import { type Sleeps, current } from "xenolith/linux/sched";
 import { bytes_to_string, string_to_bytes } from "xenolith/linux/string";
 import type { Ptr, loff_t } from "xenolith/linux/types";
 import { iov_iter } from "xenolith/linux/uio";
 import { memcpy_from_page, memcpy_to_page } from "xenolith/xen/page";
+import { read_to_iter, write_from_iter } from "./read_write";
+
+/** A system call of a program that was told to end does nothing more. */
+function interrupted(): boolean {
+  return current().pending_signals !== 0;
+}
 
 /** Opens a path. Sleeps. Linux: filp_open. */
 export function* filp_open(path: string, flags: number, _mode: number): Sleeps<file | err_ptr> {
+  if (interrupted()) return ERR_PTR(-EINTR);
   const node = kern_path(path);
   if (IS_ERR(node)) return node;
   const access = flags & O_ACCMODE;
@@ -48,6 +55,7 @@ EXPORT_SYMBOL(filp_open);
 
 /** Closes a file. Sleeps. Linux: filp_close. */
 export function* filp_close(opened: file): Sleeps<number> {
+  if (--opened.f_count > 0) return 0;
   if (opened.f_op.release !== undefined && opened.f_inode !== null) {
     yield* opened.f_op.release(opened.f_inode, opened);
   }
@@ -58,7 +66,8 @@ EXPORT_SYMBOL(filp_close);
 /** Reads. Sleeps. Linux: vfs_iter_read. */
 export function* vfs_iter_read(opened: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number> {
   if ((opened.f_mode & FMODE_READ) === 0) return -EBADF;
-  if (opened.f_op.read_iter === undefined) return -EINVAL;
+  if (interrupted()) return -EINTR;
+  if (opened.f_op.read_iter === undefined) return yield* read_to_iter(opened, iter);
   return yield* opened.f_op.read_iter(opened, iter, pos ?? opened.f_pos);
 }
 EXPORT_SYMBOL(vfs_iter_read);
@@ -66,13 +75,15 @@ EXPORT_SYMBOL(vfs_iter_read);
 /** Writes. Sleeps. Linux: vfs_iter_write. */
 export function* vfs_iter_write(opened: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number> {
   if ((opened.f_mode & FMODE_WRITE) === 0) return -EBADF;
-  if (opened.f_op.write_iter === undefined) return -EINVAL;
+  if (interrupted()) return -EINTR;
+  if (opened.f_op.write_iter === undefined) return yield* write_from_iter(opened, iter);
   return yield* opened.f_op.write_iter(opened, iter, pos ?? opened.f_pos);
 }
 EXPORT_SYMBOL(vfs_iter_write);
 
 /** Makes what was written durable. Sleeps. Linux: vfs_fsync. */
 export function* vfs_fsync(opened: file, datasync: number): Sleeps<number> {
+  if (interrupted()) return -EINTR;
   if (opened.f_op.fsync === undefined) return -EINVAL;
   return yield* opened.f_op.fsync(opened, datasync);
 }

@@ -5,10 +5,11 @@
  */
 import { all_bdevs, bdev_name, blkdev_majors } from "xenolith/linux/blkdev";
 import type { block_device } from "xenolith/linux/blk_types";
-import { vfs_mounts } from "xenolith/linux/fs";
+import { chrdev_majors, vfs_mounts } from "xenolith/linux/fs";
 import { fs_initcall } from "xenolith/linux/init";
 import { for_each_irq_desc, show_interrupts } from "xenolith/linux/irq";
 import { NSEC_PER_SEC, ktime_get_ns, ktime_get_real_seconds } from "xenolith/linux/ktime";
+import { MEM_MAJOR } from "xenolith/linux/major";
 import { nr_free_pages, totalram_pages } from "xenolith/linux/mm";
 import {
   MODULE_STATE_COMING,
@@ -30,12 +31,6 @@ import { nr_cached_pages, nr_dirty_pages, nr_writeback_pages } from "./mapping";
 
 /** Ticks of a second in /proc/stat. */
 const USER_HZ = 100;
-
-/** Registered character device majors: memory devices and the Xen console. */
-const CHAR_MAJORS: readonly (readonly [number, string])[] = [
-  [1, "mem"],
-  [229, "hvc"],
-];
 
 function sum<T>(items: Iterable<T>, value: (item: T) => number): number {
   let total = 0;
@@ -181,7 +176,11 @@ function diskstats(): string {
 
 function devices(): string {
   const row = (major: number, name: string): string => kasprintf("%3d %s\n", major, name);
-  const chars = CHAR_MAJORS.map(([major, name]) => row(major, name)).join("");
+  const chars =
+    row(MEM_MAJOR, "mem") +
+    chrdev_majors()
+      .map(({ major, name }) => row(major, name))
+      .join("");
   const blocks = blkdev_majors().map(({ major, name }) => row(major, name));
   return `Character devices:\n${chars}\nBlock devices:\n${blocks.join("")}`;
 }

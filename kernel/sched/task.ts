@@ -6,6 +6,7 @@
  * A dead task leaves the list at once, unless somebody announced to wait for it (PF_WAITED_FOR): then it is a zombie until `wait_task`.
  */
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import { ESRCH } from "xenolith/linux/errno";
 import { completion, complete_all, wait_for_completion } from "xenolith/linux/completion";
 import { list_add_tail, list_del, list_for_each_entry, list_head } from "xenolith/linux/list";
 import {
@@ -18,6 +19,7 @@ import {
   TASK_PARKED,
   TASK_RUNNING,
   TASK_UNINTERRUPTIBLE,
+  send_sig,
   type Sleeps,
   type task_plug,
   type task_struct,
@@ -38,6 +40,8 @@ class task implements task_struct {
   rq_next: task_struct | null = null;
   exit_code = 0;
   pending_signals = 0;
+  pgrp = 0;
+  pwd = "/";
   readonly exited = new completion();
   readonly parked = new completion();
   readonly wait = new wait_queue_entry();
@@ -124,6 +128,13 @@ export function find_task_by_pid(pid: number): task_struct | null {
   return null;
 }
 EXPORT_SYMBOL(find_task_by_pid);
+
+export function kill_pgrp(pgrp: number, sig: number, priv: number): number {
+  const members = [...for_each_process()].filter((task) => pgrp > 0 && task.pgrp === pgrp);
+  for (const task of members) send_sig(sig, task, priv);
+  return members.length === 0 ? -ESRCH : 0;
+}
+EXPORT_SYMBOL(kill_pgrp);
 
 export function task_state_to_char(task: task_struct): string {
   if (task.state === TASK_RUNNING) return "R";

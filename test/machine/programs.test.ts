@@ -21,9 +21,12 @@ onEveryEngine("first programs", ({ shared, boot }) => {
 
   it("ls lists names, and with -l types, permissions and numbers", () => {
     expect(run("ls /dev").output.split("\n")).toEqual([
+      "console",
       "full",
+      "hvc0",
       "null",
       "random",
+      "tty",
       "urandom",
       "xvda",
       "xvdb",

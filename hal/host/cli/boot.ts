@@ -9,8 +9,10 @@ import { prepareQuickJS } from "../engines/quickjs-module";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
 import {
   EXIT_FAILED,
+  EXIT_OK,
   errorAppend,
   errorEmptyCommand,
+  errorInteractiveJson,
   errorNoDomain,
   errorNoProgram,
   errorNoWorkloadDisk,
@@ -25,6 +27,8 @@ import { parseDiskSpec } from "../toolstack/disk-spec";
 import { checkWorkloadDisk, runDiskWorkload } from "../toolstack/disk-workload";
 import { checkKernelParameters } from "../toolstack/kernel-parameters";
 import type { MachineConfig } from "../toolstack/machine-file";
+import { Interaction } from "./interactive/interact";
+import { PACES, type PaceName } from "./interactive/pace";
 import { Bootchart } from "./bootchart";
 import { type Work, bootDocument } from "./document";
 import { type CommandIo, type CommandThread, type Output, withProgress } from "./io";
@@ -46,6 +50,8 @@ interface BootFlags {
   readonly watchdog: number;
   readonly bootchart?: true;
   readonly quiet?: true;
+  readonly interactive?: true;
+  readonly time: PaceName;
 }
 
 /** As commander gives them: a list that nobody began is not there. */
@@ -61,6 +67,8 @@ interface Boot {
   readonly guest: string;
   /** Lines of the kernel logs, for the one who did not see them and needs them. */
   readonly log: LogLine[];
+  /** With --interactive. */
+  readonly interaction: Interaction | null;
 }
 
 /** Blocks at each end of a disk that the workload leaves alone: what a boot reads there is then the same after it as before. */
@@ -110,6 +118,15 @@ export function addBoot(program: Command, io: CommandIo): void {
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")
     .option("-q, --quiet", "do not print the boot log")
+    .option(
+      "-i, --interactive",
+      "a shell in the guest, on the terminal or for commands from a pipe, instead of the workload",
+    )
+    .addOption(
+      new Option("--time <pace>", "with -i: virtual time runs as fast as it can, or with the host's clock")
+        .choices(PACES)
+        .default("virtual"),
+    )
     .action((target: string | undefined, flags: GivenFlags) =>
       boot(target, { ...flags, disk: flags.disk ?? [], exec: flags.exec ?? [], append: flags.append ?? [] }, io),
     );
@@ -123,12 +140,12 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   const { image, config, isBuiltIn } = loadTarget(target, flags.image);
   chart.mark("image read");
   const guest = flags.domain ?? config.domains[config.domains.length - 1].name;
-  const run: Boot = { flags, io, chart, guest, log: [] };
+  const run: Boot = { flags, io, chart, guest, log: [], interaction: interactionOf(flags, io) };
   const append = parseAppend(flags.append, config);
   const wanted = withDisks(config, guest, flags.disk);
   checkCommandLines(wanted, append, image);
   if (flags.exec.length > 0) checkPrograms(flags.exec, image);
-  else checkWorkload(wanted, guest);
+  else if (run.interaction === null) checkWorkload(wanted, guest);
   const made = isBuiltIn && flags.disk.length === 0 ? makeDisks(config) : [];
   const machine = await Machine.create({
     image,
@@ -138,6 +155,7 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
     append,
     onPhase: (name) => chart.mark(name),
     onLog: (line) => takeLine(run, line),
+    ...(run.interaction === null ? {} : { onConsole: (output) => run.interaction?.output(output) }),
     ...(thread === undefined ? {} : threadOptions(thread)),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
   });
@@ -168,9 +186,23 @@ function runMachine(machine: Machine, run: Boot): void {
   withProgress(io.stderr, showsLog(flags) ? "" : "booting ...", () => machine.boot());
   chart.mark("booted");
   if (showsLog(flags)) chatter.write(ladders(machine, chatter.colours));
-  const work = flags.exec.length > 0 ? execute(machine, run) : verify(machine, run);
+  const work = flags.exec.length > 0 || run.interaction !== null ? execute(machine, run) : verify(machine, run);
+  if (run.interaction !== null) interact(machine, run, run.interaction);
   if (flags.bootchart) chatter.write(`\n${chart.table()}\n`);
   if (flags.json) printDocument(machine, run, work);
+}
+
+/** What -i needs: a thread that somebody serves with input. Throws UserError when the flags contradict it. */
+function interactionOf({ interactive, json }: BootFlags, io: CommandIo): Interaction | null {
+  if (!interactive) return null;
+  if (json) throw errorInteractiveJson();
+  if (io.thread === undefined) throw new Error("--interactive needs a thread with input");
+  return new Interaction(io, io.thread);
+}
+
+function interact(machine: Machine, { flags, io, guest }: Boot, interaction: Interaction): void {
+  const code = interaction.run(machine, guest, flags.time);
+  if (io.exitCode === EXIT_OK) io.exitCode = code;
 }
 
 function verify(machine: Machine, { flags, io, chart, guest }: Boot): Work {
@@ -264,12 +296,13 @@ function showsLog(flags: BootFlags): boolean {
   return flags.json === undefined && flags.quiet === undefined;
 }
 
-/** Where what is not data goes: with --exec the programs' output is the data, with --json the document. */
+/** Where what is not data goes: with --exec and -i the programs' output is the data, with --json the document. */
 function chatterOf({ flags, io }: Boot): Output {
-  return flags.exec.length > 0 || flags.json ? io.stderr : io.stdout;
+  return flags.exec.length > 0 || flags.json || flags.interactive ? io.stderr : io.stdout;
 }
 
 function takeLine(run: Boot, line: LogLine): void {
+  if (run.interaction?.log(line)) return;
   const chatter = chatterOf(run);
   if (showsLog(run.flags)) chatter.write(`${logLine(line, chatter.colours)}\n`);
   else run.log.push(line);

@@ -11,7 +11,7 @@ export type Colours = ReturnType<typeof pc.createColors>;
 
 /** One output stream. */
 export interface Output {
-  write(text: string): void;
+  write(text: string | Uint8Array): void;
   /** Whether a person watches: progress is shown only there. */
   readonly isTerminal: boolean;
   /** Characters of a line. */

@@ -2,7 +2,7 @@
  * xenconsoled: the host's end of each domain's console ring page.
  *
  *   guest:  out[2048] -- out_prod --> service() -> the host's log or terminal      out_cons (we write)
- *   host:   input()   -> in[1024]  -- in_prod --> guest                            in_cons (the guest writes)
+ *   host:   type() -> pending -> in[1024]  -- in_prod --> guest                    in_cons (the guest writes)
  *
  * The guest can write every byte of the page. Its two indices are read once per call and checked; ours are kept here and only published. An
  * impossible index parks the console: it is not looked at again.
@@ -21,6 +21,7 @@ import {
 } from "../../abi/io/console";
 
 const FRAME_SIZE = 4096;
+const NOTHING = new Uint8Array(0);
 
 /** What xenconsoled needs of the machine. */
 export interface XenConsoledEnv {
@@ -36,6 +37,8 @@ export interface ConsoleState {
   outCons: number;
   inProd: number;
   parked: boolean;
+  /** Typed, and not in the ring yet. */
+  pending: Uint8Array;
 }
 
 /** Everything that there is to save; plain data. */
@@ -65,7 +68,7 @@ export class XenConsoled {
   introduce(domid: number, mfn: number): number {
     const { u8, base } = this.env.memory();
     if (!Number.isInteger(mfn) || mfn < 0 || base + (mfn + 1) * FRAME_SIZE > u8.length) return -EINVAL;
-    const console: ConsoleState = { mfn, outCons: 0, inProd: 0, parked: false };
+    const console: ConsoleState = { mfn, outCons: 0, inProd: 0, parked: false, pending: NOTHING };
     console.outCons = this.word(console, XENCONS_INTERFACE_OUT_CONS);
     console.inProd = this.word(console, XENCONS_INTERFACE_IN_PROD);
     this.state.consoles.set(domid, console);
@@ -82,10 +85,31 @@ export class XenConsoled {
     return this.state.consoles.get(domid)?.parked ?? false;
   }
 
-  /** Takes what the domain has printed, at most XENCONS_OUT_SIZE bytes; empty for a domain without a console. */
+  /**
+   * The domain has rung: hands on what waits to be typed, and takes what it has printed, at most XENCONS_OUT_SIZE bytes; empty for a domain
+   * without a console.
+   */
   service(domid: number): Uint8Array {
     const console = this.state.consoles.get(domid);
-    if (console === undefined || console.parked) return new Uint8Array(0);
+    if (console === undefined || console.parked) return NOTHING;
+    if (console.pending.length > 0) this.type(domid, NOTHING);
+    return this.takeOutput(domid, console);
+  }
+
+  /** Types bytes; those that the ring has no room for follow as the guest takes what is there. Lost on a domain without a console. */
+  type(domid: number, bytes: Uint8Array): void {
+    const console = this.state.consoles.get(domid);
+    if (console === undefined || console.parked) return;
+    const all = console.pending.length === 0 ? bytes : Uint8Array.from([...console.pending, ...bytes]);
+    console.pending = all.slice(this.input(domid, all));
+  }
+
+  /** How many bytes wait to be typed. */
+  pendingInput(domid: number): number {
+    return this.state.consoles.get(domid)?.pending.length ?? 0;
+  }
+
+  private takeOutput(domid: number, console: ConsoleState): Uint8Array {
     const count = (this.word(console, XENCONS_INTERFACE_OUT_PROD) - console.outCons) >>> 0;
     if (count > XENCONS_OUT_SIZE) return this.park(console);
     const { u8, base } = this.env.memory();
@@ -118,7 +142,8 @@ export class XenConsoled {
 
   private park(console: ConsoleState): Uint8Array {
     console.parked = true;
-    return new Uint8Array(0);
+    console.pending = NOTHING;
+    return NOTHING;
   }
 
   private word(console: ConsoleState, offset: number): number {

@@ -135,6 +135,7 @@ class Runner {
   private readInput(mode: InputMode): void {
     this.inputMode = mode;
     if (process.stdin.isTTY) process.stdin.setRawMode(mode === "raw");
+    if (mode === "raw") this.postSize();
     if (mode !== "off" && !this.listensToInput) this.listenToInput();
     this.resumeInput();
   }
@@ -148,9 +149,12 @@ class Runner {
     });
     process.stdin.on("end", () => this.post({ kind: "end" }));
     process.stdin.on("error", () => this.post({ kind: "end" }));
-    process.stdout.on("resize", () => {
-      this.post({ kind: "resize", columns: process.stdout.columns, rows: process.stdout.rows });
-    });
+    process.stdout.on("resize", () => this.postSize());
+  }
+
+  private postSize(): void {
+    const { isTTY, columns, rows } = process.stdout;
+    if (isTTY) this.post({ kind: "resize", columns, rows });
   }
 
   private resumeInput(): void {

@@ -17,6 +17,13 @@ export interface Execution {
   output: string;
 }
 
+/** A program's terminal, if it has one: a window on the console, or the console as a plain stream; "closed" once nobody types any more. */
+export type Terminal = { readonly rows: number; readonly columns: number } | "pipe" | "closed";
+
+function terminalWord(terminal: Terminal): string {
+  return typeof terminal === "string" ? terminal : `${terminal.rows}x${terminal.columns}`;
+}
+
 /** Directory of a domain's requests. */
 export function execPath(domid: number): string {
   return `/local/domain/${domid}/control/exec`;
@@ -102,6 +109,17 @@ export class Programs {
     const execution = startExecution(this.store, domid, number, command);
     waiters.push({ execution, from: this.consoleOf(domid).length, stat });
     return execution;
+  }
+
+  /** Starts a program that has the console as its terminal; it runs beside others. */
+  open(domid: number, command: string, terminal: Terminal): Execution {
+    return this.start(domid, `terminal=${terminalWord(terminal)} ${command}`);
+  }
+
+  /** Tells a running program's terminal that it has changed. */
+  setTerminal(execution: Execution, terminal: Terminal): void {
+    if (execution.status !== null) return;
+    this.store.write(`${execPath(execution.domid)}/${execution.number}/terminal`, terminalWord(terminal));
   }
 
   /** Looks which programs have ended; called when something below an exec directory changed. */

@@ -18,6 +18,7 @@ export const O_ACCMODE = 3;
 export const O_CREAT = 0o100;
 export const O_EXCL = 0o200;
 export const O_TRUNC = 0o1000;
+export const O_APPEND = 0o2000;
 export const O_DSYNC = 0o10000;
 export const O_DIRECT = 0o40000;
 export const O_SYNC = 0o4000000 | O_DSYNC;
@@ -31,6 +32,7 @@ export const SEEK_CUR = 1;
 export const SEEK_END = 2;
 
 export const S_IFMT = 0o170000;
+export const S_IFIFO = 0o010000;
 export const S_IFCHR = 0o020000;
 export const S_IFDIR = 0o040000;
 export const S_IFBLK = 0o060000;
@@ -52,6 +54,10 @@ export const BLKZEROOUT = 0x127f;
 /** What a file does. All may sleep. */
 export interface file_operations {
   open?(inode: inode, file: file): Sleeps<number>;
+  /** Streams (terminals, pipes): takes at most `to.length` bytes. Returns as `read_iter`. Pages are then copied from it. */
+  read?(file: file, to: Uint8Array): Sleeps<number>;
+  /** Streams: writes the bytes. Returns as `write_iter`. */
+  write?(file: file, from: Uint8Array): Sleeps<number>;
   /** Reads at `pos.value` and moves it. Returns the bytes read, 0 at the end, or a negative errno. */
   read_iter?(file: file, iter: iov_iter, pos: Ptr<loff_t>): Sleeps<number>;
   /** Writes at `pos.value` and moves it. Returns the bytes written or a negative errno. */
@@ -97,6 +103,8 @@ export class file {
   /** FMODE_*. */
   f_mode = 0;
   readonly f_pos: Ptr<loff_t> = { value: 0 };
+  /** Descriptors that stand for it: the last one's `filp_close` releases it. */
+  f_count = 1;
   f_op: file_operations = {};
   f_inode: inode | null = null;
   private_data: unknown = null;
@@ -105,19 +113,40 @@ export class file {
   f_wb_err = 0;
 }
 
-/** Opens a path. ERR_PTR: -ENOENT, -EISDIR, -EACCES, -ENXIO, or what the device says. Sleeps. */
+/**
+ * Opens a path. ERR_PTR: -ENOENT, -EISDIR, -EACCES, -ENXIO, or what the device says. Sleeps.
+ *
+ * This and every other call here that moves data ends with -EINTR while a signal waits for the task: a program that was told to end does no more.
+ */
 export declare function filp_open(path: string, flags: number, mode: number): Sleeps<file | err_ptr>;
-/** Closes it. Returns 0. Sleeps. */
+/** One more descriptor for an open file; each is closed by its own `filp_close`. */
+export function get_file(file: file): file {
+  file.f_count++;
+  return file;
+}
+/** Closes a descriptor; the last one releases the file. Returns 0. Sleeps. */
 export declare function filp_close(file: file): Sleeps<number>;
 /** Reads at `pos` (its own position if null). Returns the bytes read, 0 at the end, or a negative errno. Sleeps. */
 export declare function vfs_iter_read(file: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number>;
 /** Writes at `pos` (its own position if null). Returns the bytes written or a negative errno. Sleeps. */
 export declare function vfs_iter_write(file: file, iter: iov_iter, pos: Ptr<loff_t> | null): Sleeps<number>;
+/** Reads at its own position into memory, at most `to.length` bytes. Returns as `vfs_iter_read`, -ENOMEM. Sleeps. Linux: kernel_read. */
+export declare function kernel_read(file: file, to: Uint8Array): Sleeps<number>;
+/** Writes all the bytes at its own position. Returns how many, or a negative errno if it was none. Sleeps. Linux: kernel_write. */
+export declare function kernel_write(file: file, from: Uint8Array): Sleeps<number>;
+/** A pipe: its end for reading and its end for writing. Linux: create_pipe_files. */
+export declare function create_pipe_files(): [file, file];
+/** The operations of all character devices of a major number. Returns 0 or -EBUSY. Linux: register_chrdev. */
+export declare function register_chrdev(major: number, name: string, fops: file_operations): number;
+/** Takes them away. Linux: unregister_chrdev. */
+export declare function unregister_chrdev(major: number, name: string): void;
+/** Registered character device majors, by number. */
+export declare function chrdev_majors(): { readonly major: number; readonly name: string }[];
 /** Makes what was written durable. Returns 0 or a negative errno. Sleeps. */
 export declare function vfs_fsync(file: file, datasync: number): Sleeps<number>;
 /** A request of its own kind to a file. Returns 0 or more, -ENOTTY for one that it does not know. Sleeps. */
 export declare function vfs_ioctl(file: file, cmd: number, arg: unknown): Sleeps<number>;
-/** What a path stands for; links are followed unless told "nofollow". ERR_PTR(-ENOENT), ERR_PTR(-ENOTDIR). */
+/** What a path stands for, from the task's directory on if it is relative; links are followed unless told "nofollow". ERR_PTR(-ENOENT), ERR_PTR(-ENOTDIR). */
 export declare function kern_path(path: string, last?: "follow" | "nofollow"): inode | err_ptr;
 /** All of a text file. ERR_PTR as `filp_open` or reading. Sleeps. */
 export declare function read_text_file(path: string): Sleeps<string | err_ptr>;

@@ -65,6 +65,10 @@ export interface task_struct {
   exit_code: number;
   /** Signals that were sent and not taken, one bit each. */
   pending_signals: number;
+  /** The process group: the pid of the first task of a pipeline; 0 for kernel threads. */
+  pgrp: number;
+  /** The directory that its relative paths begin in. Linux: `task->fs->pwd`. */
+  pwd: string;
   /** Completed when it is dead. */
   readonly exited: completion;
   /** Lent to the innermost wait, so that waiting does not allocate. */
@@ -135,6 +139,8 @@ export declare function signal_pending(task: task_struct): boolean;
 export declare function fatal_signal_pending(task: task_struct): boolean;
 /** Sends signal `sig` (1..31); an interruptible sleep ends with -ERESTARTSYS. Returns 0 or -EINVAL. */
 export declare function send_sig(sig: number, task: task_struct, priv: number): number;
+/** Sends a signal to every task of a process group. Returns 0, or -ESRCH if there is none. */
+export declare function kill_pgrp(pgrp: number, sig: number, priv: number): number;
 /** Takes all pending signals of the running task. */
 export declare function flush_signals(task: task_struct): void;
 

@@ -1,5 +1,5 @@
 /**
- * The Xen console (Linux `drivers/tty/hvc/hvc_xen.c`), as much terminal as programs need.
+ * The Xen console's ring (Linux `drivers/tty/hvc/hvc_xen.c`), without a terminal.
  */
 import type { Sleeps } from "xenolith/linux/sched";
 
@@ -9,7 +9,7 @@ export declare function hvc_put_chars(bytes: Uint8Array): number;
 export declare function hvc_write(bytes: Uint8Array): Sleeps<number>;
 /** Takes at most `buffer.length` bytes of input that is already there: their number. Never sleeps. */
 export declare function hvc_get_chars(buffer: Uint8Array): number;
-/** The next line of input without its newline; sleeps until there is one. Null when the console is closed or does not exist. */
-export declare function hvc_read_line(): Sleeps<string | null>;
+/** Who is called, in an interrupt, when there may be input or room in the ring; null for nobody. */
+export declare function hvc_set_receiver(fn: (() => void) | null): void;
 /** Whether the domain has a console. */
 export declare function hvc_exists(): boolean;

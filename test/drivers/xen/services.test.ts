@@ -3,7 +3,7 @@ import { jiffies } from "xenolith/linux/jiffies";
 import { __free_page, alloc_page, get_page, nr_allocated_pages, put_page } from "xenolith/linux/mm";
 import type { page } from "xenolith/linux/mm_types";
 import type { Sleeps } from "xenolith/linux/sched";
-import { string_to_bytes } from "xenolith/linux/string";
+import { bytes_to_string, string_to_bytes } from "xenolith/linux/string";
 import { mod_timer, timer_list, timer_setup } from "xenolith/linux/timer";
 import { ptr } from "xenolith/linux/types";
 import {
@@ -29,7 +29,7 @@ import {
   gnttab_unmap_refs_sync,
   type gnttab_map_batch,
 } from "xenolith/xen/grant_table";
-import { hvc_read_line, hvc_write } from "xenolith/xen/hvc";
+import { hvc_get_chars, hvc_set_receiver, hvc_write } from "xenolith/xen/hvc";
 import { page_read32 } from "xenolith/xen/page";
 import { nr_unpopulated_pages } from "xenolith/xen/xen";
 import {
@@ -254,17 +254,19 @@ test("a writer sleeps while the console's ring is full, and goes on when there i
   expect(seen).toBe(text);
 });
 
-test("lines are edited: erase, kill, end of file; what is typed is echoed", () => {
-  const lines: (string | null)[] = [];
-  let echo = "";
-  fake.onSend = (port) => {
-    if (port === CONSOLE_PORT) echo += readConsole();
-    else store.serve();
-  };
-  type("helk\x7flo\rgarbage\x15ok\n\x04");
-  run(function* (): Sleeps<void> {
-    for (let i = 0; i < 3; i++) lines.push(yield* hvc_read_line());
+test("what is typed is told to the receiver, and stays in the ring until somebody takes it", () => {
+  const [seen, buffer]: [string[], Uint8Array] = [[], new Uint8Array(4)];
+  fake.onSend = (port) => void (port === CONSOLE_PORT || store.serve());
+  type("before");
+  expect(bytes_to_string(buffer, 0, hvc_get_chars(buffer))).toBe("befo");
+  hvc_set_receiver(() => {
+    const count = hvc_get_chars(buffer);
+    seen.push(bytes_to_string(buffer, 0, count));
   });
-  expect(lines).toEqual(["hello", "ok", null]);
-  expect(echo.startsWith("helk\b \blo\r\n")).toBe(true);
+  type("!");
+  type("x");
+  expect(seen).toEqual(["re!", "x"]);
+  hvc_set_receiver(null);
+  type("later");
+  expect(hvc_get_chars(buffer)).toBe(4);
 });

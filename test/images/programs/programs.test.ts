@@ -86,7 +86,7 @@ describe("files", () => {
 
   it("ls: names, long lines, links and errors", () => {
     expect(run(ls, "ls").out).toBe("dev\nproc\nsys\n");
-    expect(run(ls, "ls", "/dev").out).toBe("full\nnull\nrandom\nurandom\nxvdc\nzero\n");
+    expect(run(ls, "ls", "/dev").out).toBe("console\nfull\nhvc0\nnull\nrandom\ntty\nurandom\nxvdc\nzero\n");
     expect(run(ls, "ls", "-l", "/dev/null").out).toBe("crw-rw-rw-   1,   3 /dev/null\n");
     expect(run(ls, "ls", "-l", "/dev/xvdc").out).toMatch(/^brw-rw---- 259, {3}\d+ \/dev\/xvdc\n$/);
     expect(run(ls, "ls", "-l", "/sys/block/xvdc").out).toMatch(/^lrwxrwxrwx {8}0 \/sys\/block\/xvdc -> .*\/xvdc\n$/);

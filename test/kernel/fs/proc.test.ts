@@ -107,9 +107,7 @@ describe("the texts", () => {
   });
 
   it("devices, filesystems, mounts", () => {
-    expect(proc("devices")).toMatch(
-      /^Character devices:\n {2}1 mem\n229 hvc\n\nBlock devices:\n(?:.*\n)*259 blkext\n$/,
-    );
+    expect(proc("devices")).toMatch(/^Character devices:\n {2}1 mem\n\nBlock devices:\n(?:.*\n)*259 blkext\n$/);
     expect(proc("filesystems")).toBe("nodev\tdevtmpfs\nnodev\tproc\nnodev\tsysfs\n");
     expect(proc("mounts")).toBe("devtmpfs /dev devtmpfs rw 0 0\nproc /proc proc rw 0 0\nsysfs /sys sysfs rw 0 0\n");
   });

@@ -21,7 +21,7 @@ interface Written extends Output {
 function remember(kind: "file" | "terminal"): Written {
   let text = "";
   return {
-    write: (more) => void (text += more),
+    write: (more) => void (text += typeof more === "string" ? more : Buffer.from(more).toString("utf8")),
     isTerminal: kind === "terminal",
     columns: 100,
     colours: pc.createColors(kind === "terminal"),
