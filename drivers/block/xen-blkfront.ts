@@ -62,6 +62,7 @@ import {
   blk_should_fake_timeout,
   req_op,
   rq_data_dir,
+  rq_list_set,
 } from "xenolith/linux/blk-mq";
 import type { blk_mq_hw_ctx, blk_mq_ops, blk_mq_queue_data, request } from "xenolith/linux/blk-mq";
 import {
@@ -168,7 +169,6 @@ import {
   BLKIF_RSP_OKAY,
   BLKIF_SEGS_PER_INDIRECT_FRAME,
   blkif_front_ring,
-  blkif_get_response,
   blkif_put_page_request,
   blkif_put_request,
   blkif_put_segment,
@@ -180,6 +180,13 @@ import {
   blkif_req_set_seg,
   blkif_request_image,
   blkif_response,
+  blkif_response_id_hi,
+  blkif_response_id_lo,
+  blkif_response_is_okay,
+  blkif_response_page,
+  blkif_response_result,
+  blkif_response_word,
+  blkif_set_response,
   VDISK_CDROM,
   VDISK_READONLY,
   VDISK_REMOVABLE,
@@ -208,6 +215,8 @@ const BLKIF_STATE_ERROR = 3;
 const REQ_PROCESSING = 0;
 const REQ_WAITING = 1;
 
+/** Never a request's: the first references are reserved. Quicker to compare with than INVALID_GRANT_REF, which is no int32. */
+const NO_GREF: grant_ref_t = 0;
 /** End of the chain of free ids. */
 const SHADOW_FREE_END = 0x0fffffff;
 /** Largest sector size that we can do: a request's pieces are pages. */
@@ -260,8 +269,8 @@ class blk_shadow {
   /** Grants in use, in `grants_used` and `indirect_grants`. */
   num_grant = 0;
   num_indirect = 0;
-  /** The reference of a request of one page, which has no others. */
-  gref: grant_ref_t = INVALID_GRANT_REF;
+  /** The reference of a request of one page, which has no others; else NO_GREF. */
+  gref: grant_ref_t = NO_GREF;
   readonly grants_used: grant[] = [];
   readonly indirect_grants: grant[] = [];
   sg: scatterlist[] = [];
@@ -620,17 +629,22 @@ function blkif_queue_rq(hctx: blk_mq_hw_ctx, qd: blk_mq_queue_data): blk_status_
 }
 
 /**
- * Puts reads and writes of at most a page each into slots, with direct access to the data: what blkif_queue_rw_req does, in one go. Returns the
- * first request that is something else, or has to wait; null when there is none.
+ * Puts requests into slots, those of at most a page in one go, with direct access to the data. Returns the first one that queue_rq has to look
+ * at, or null.
  */
-function blkif_queue_single_pages(first: request, rinfo: blkfront_ring_info): request | null {
+function blkif_queue_requests(first: request, rinfo: blkfront_ring_info): request | null {
   const info = rinfo.dev_info;
   const ring = rinfo.ring;
   const domid = info.xbdev.otherend_id;
   let req: request | null = first;
   for (let room = RING_FREE_REQUESTS(ring); room > 0 && req !== null; room--) {
     const vec = req.single_vec;
-    if (vec === null) return req;
+    if (vec === null) {
+      if ((req_op(req) === REQ_OP_FLUSH && !info.feature_flush) || blkif_queue_request(req, rinfo) !== 0) return req;
+      blk_mq_start_request(req);
+      req = req.rq_next;
+      continue;
+    }
     const gref = gnttab_grant_foreign_access(domid, vec.bv_page.mfn, 0);
     if (gref < 0) return req;
     const id = rinfo.shadow_free;
@@ -652,7 +666,7 @@ function blkif_queue_single_pages(first: request, rinfo: blkfront_ring_info): re
   return req;
 }
 
-/** ops.queue_rqs. What a plug gathered: one lock, one index, one event. Leaves to queue_rq what needs more than a slot. */
+/** ops.queue_rqs. What a plug gathered: one lock, one index, one event. Leaves to queue_rq what has to wait. */
 function blkif_queue_rqs(rqlist: rq_list): void {
   const req = rqlist.head as request;
   const hctx = req.mq_hctx;
@@ -660,7 +674,7 @@ function blkif_queue_rqs(rqlist: rq_list): void {
   const rinfo = info.rinfo[hctx.queue_num];
   if (info.connected !== BLKIF_STATE_CONNECTED || info.bounce || rinfo === undefined) return;
   const flags = spin_lock_irqsave(rinfo.ring_lock);
-  rqlist.head = blkif_queue_single_pages(req, rinfo);
+  rq_list_set(rqlist, blkif_queue_requests(req, rinfo));
   flush_requests(rinfo);
   spin_unlock_irqrestore(rinfo.ring_lock, flags);
 }
@@ -834,8 +848,8 @@ function blkif_free_grants(rinfo: blkfront_ring_info): void {
     free_grant(gnt);
   }
   for (const shadow of rinfo.shadow) {
-    if (shadow.gref !== INVALID_GRANT_REF) gnttab_end_foreign_access(shadow.gref, null);
-    shadow.gref = INVALID_GRANT_REF;
+    if (shadow.gref !== NO_GREF) gnttab_end_foreign_access(shadow.gref, null);
+    shadow.gref = NO_GREF;
     for (let i = 0; i < shadow.num_grant; i++) free_grant(shadow.grants_used[i]);
     for (let i = 0; i < shadow.num_indirect; i++) free_grant(shadow.indirect_grants[i]);
     shadow.num_grant = 0;
@@ -887,7 +901,7 @@ function end_grant(rinfo: blkfront_ring_info, gnt: grant): boolean {
 
 /** Undoes the granting of a request that was answered. False when the back end has kept a page. */
 function blkif_completion(rinfo: blkfront_ring_info, shadow: blk_shadow): boolean {
-  if (shadow.gref !== INVALID_GRANT_REF) return end_page_grant(shadow);
+  if (shadow.gref !== NO_GREF) return end_page_grant(shadow);
   const bounce = rinfo.dev_info.bounce;
   if (bounce && shadow.operation === BLKIF_OP_READ) blkif_copy_from_grant(shadow);
   for (let i = 0; i < shadow.num_grant; i++) {
@@ -915,7 +929,7 @@ function end_page_grant(shadow: blk_shadow): boolean {
     pr_alert("blkfront: backed has not unmapped grant: %u\n", shadow.gref);
     return false;
   }
-  shadow.gref = INVALID_GRANT_REF;
+  shadow.gref = NO_GREF;
   return true;
 }
 
@@ -1016,23 +1030,23 @@ function blkif_take_response(rinfo: blkfront_ring_info, bret: blkif_response): b
 
 /** A request is done; it ends when the lock is free. */
 function blkif_done(rinfo: blkfront_ring_info, req: request, error: blk_status_t): void {
-  if (blk_mq_add_to_batch(req, rinfo.iob, error !== BLK_STS_OK)) return;
   blk_mq_rq_to_pdu<blkif_req>(req).error = error;
   rinfo.done.push(req);
 }
 
 /**
  * The usual response: a request of one page, done well. False: it is another one, which blkif_take_response has to look at, and nothing was done.
+ * The three words are those of the response.
  */
-function blkif_take_usual_response(rinfo: blkfront_ring_info, bret: blkif_response): boolean {
-  const id = bret.id_lo;
-  if (bret.id_hi !== 0 || id >= RING_SIZE(rinfo.ring) || bret.status !== BLKIF_RSP_OKAY) return false;
+function blkif_take_usual_response(rinfo: blkfront_ring_info, id: number, id_hi: number, result: number): boolean {
+  if (id_hi !== 0 || id >= RING_SIZE(rinfo.ring)) return false;
   const shadow = rinfo.shadow[id];
   const gref = shadow.gref;
-  if (gref === INVALID_GRANT_REF || shadow.status !== REQ_WAITING || shadow.operation !== bret.operation) return false;
+  if (gref === NO_GREF || shadow.status !== REQ_WAITING) return false;
+  if (!blkif_response_is_okay(result, shadow.operation)) return false;
   if (gnttab_try_end_foreign_access(gref) === 0) return false;
   const req = shadow.request as request;
-  shadow.gref = INVALID_GRANT_REF;
+  shadow.gref = NO_GREF;
   shadow.status = REQ_PROCESSING;
   shadow.request = null;
   shadow.next_free = rinfo.shadow_free;
@@ -1044,7 +1058,6 @@ function blkif_take_usual_response(rinfo: blkfront_ring_info, bret: blkif_respon
 /** Takes all responses. XEN_EOI_FLAG_SPURIOUS when there were none, 0 when there were, -EINVAL when the back end broke a rule. */
 function blkif_take_responses(rinfo: blkfront_ring_info): number {
   const ring = rinfo.ring;
-  const bret = rinfo.bret;
   let eoiflag = XEN_EOI_FLAG_SPURIOUS;
   for (;;) {
     // Once; slots are read after it.
@@ -1056,8 +1069,14 @@ function blkif_take_responses(rinfo: blkfront_ring_info): number {
     }
     for (let i = ring.rsp_cons; i !== rp; i = (i + 1) >>> 0) {
       eoiflag = 0;
-      blkif_get_response(bret, ring, i);
-      if (!blkif_take_usual_response(rinfo, bret) && !blkif_take_response(rinfo, bret)) return -EINVAL;
+      const page = blkif_response_page(ring, i);
+      const word = blkif_response_word(ring, i, page);
+      const id = blkif_response_id_lo(page, word);
+      const id_hi = blkif_response_id_hi(page, word);
+      const result = blkif_response_result(page, word);
+      if (blkif_take_usual_response(rinfo, id, id_hi, result)) continue;
+      blkif_set_response(rinfo.bret, id, id_hi, result);
+      if (!blkif_take_response(rinfo, rinfo.bret)) return -EINVAL;
     }
     ring.rsp_cons = rp;
     if (rp === ring.req_prod_pvt) {

@@ -10,7 +10,7 @@
  * growing, which makes hypercalls, takes the lock. Trusts the hypervisor; of the peer it needs nothing.
  */
 import { GTF_permit_access, GTF_reading, GTF_readonly, GTF_writing } from "../../hal/abi/grant_table";
-import { page_keep_bits32 } from "../../hal/guest/atomic";
+import { page_try_keep_bits32 } from "../../hal/guest/atomic";
 import { page_read32, page_write32 } from "../../hal/guest/page";
 import { ENOSPC } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
@@ -74,9 +74,8 @@ EXPORT_SYMBOL(gnttab_grant_foreign_access);
 
 /** Clears the entry's flags in one step, unless the peer has it mapped: 1 or 0. */
 function _gnttab_end_foreign_access_ref(ref: grant_ref_t): number {
-  const in_use = GTF_reading | GTF_writing;
-  const entry = page_keep_bits32(gnttab_shared[ref >>> 9], (ref & 511) << 1, in_use, 0xffff0000);
-  return (entry & in_use) !== 0 ? 0 : 1;
+  const ended = page_try_keep_bits32(gnttab_shared[ref >>> 9], (ref & 511) << 1, GTF_reading | GTF_writing, ~0xffff);
+  return ended ? 1 : 0;
 }
 
 export function gnttab_end_foreign_access_ref(ref: grant_ref_t): number {
@@ -88,9 +87,8 @@ EXPORT_SYMBOL(gnttab_end_foreign_access_ref);
 
 export function gnttab_try_end_foreign_access(ref: grant_ref_t): number {
   // _gnttab_end_foreign_access_ref, written out: this runs for every page.
-  const in_use = GTF_reading | GTF_writing;
-  const entry = page_keep_bits32(gnttab_shared[ref >>> 9], (ref & 511) << 1, in_use, 0xffff0000);
-  if ((entry & in_use) !== 0) return 0;
+  const word = (ref & 511) << 1;
+  if (!page_try_keep_bits32(gnttab_shared[ref >>> 9], word, GTF_reading | GTF_writing, ~0xffff)) return 0;
   put_free_entry(ref);
   return 1;
 }

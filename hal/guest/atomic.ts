@@ -27,14 +27,12 @@ export function page_clear_bits32(page: shared_page, index: number, bits: number
   return before;
 }
 
-/**
- * A loop of LOCK CMPXCHG: unless one of the bits `unless` is set in word `index`, clears the bits that are not in `keep`. Returns what was
- * there, unsigned.
- */
-export function page_keep_bits32(page: shared_page, index: number, unless: number, keep: number): number {
+/** A loop of LOCK CMPXCHG: clears the bits of word `index` that are not in `keep`, unless one of `unless` is set. Whether it did. */
+export function page_try_keep_bits32(page: shared_page, index: number, unless: number, keep: number): boolean {
   const before = page_read32(page, index);
-  if ((before & unless) === 0) (page.words as Uint32Array)[index] = before & keep;
-  return before;
+  if ((before & unless) !== 0) return false;
+  (page.words as Uint32Array)[index] = before & keep;
+  return true;
 }
 
 /** LOCK OR: sets `bits` in word `index`; returns what was there, unsigned. */

@@ -38,10 +38,11 @@ function read_done(ended: bio): void {
   const done = ended.bi_private as slot;
   const run = done.run;
   if (ended.bi_status !== 0) run.errors++;
-  done.next_free = run.free;
+  const next = run.free;
+  done.next_free = next;
   run.free = done;
-  run.busy--;
-  wake_up(run.wq);
+  // Whoever waits waits for the first free slot, or for the last read.
+  if (--run.busy === 0 || next === null) wake_up(run.wq);
 }
 
 /** The next block: xorshift32. */

@@ -6,28 +6,29 @@ import { COST_REQUEST_COMPLETE } from "../../hal/abi/control";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { charge_times, local_clock } from "xenolith/linux/ktime";
 import { bio_endio } from "xenolith/linux/bio";
-import { REQ_OP_MASK, type bio } from "xenolith/linux/blk_types";
+import type { bio } from "xenolith/linux/blk_types";
 import { BLK_MQ_NO_TAG, MQ_RQ_IDLE, MQ_RQ_IN_FLIGHT } from "xenolith/linux/blk-mq";
 import type { io_comp_batch } from "xenolith/linux/blkdev";
 import type { request } from "xenolith/linux/blk-mq";
 import { bad_request } from "./blk-mq";
 import { blk_freeze_drained } from "./blk-mq-freeze";
-import { blk_mq_tags_freed } from "./blk-mq-tag";
+import { blk_mq_tags_freed, put_free } from "./blk-mq-tag";
 import { blk_account_io_batch } from "./blk-stat";
 
 /** See the header. Linux: blk_mq_end_request_batch. */
 export function blk_mq_end_request_batch(iob: io_comp_batch): void {
   let rq = iob.req_list.head;
   iob.req_list.head = null;
+  iob.req_list.tail = null;
   const now = local_clock();
   while (rq !== null) rq = end_alike(rq, now);
 }
 EXPORT_SYMBOL(blk_mq_end_request_batch);
 
-/** Ends requests as long as they are of one hardware queue, one device and one direction. Returns the first that is not, or null. */
+/** Ends requests as long as they are of one hardware queue, one device and one operation. Returns the first that is not, or null. */
 function end_alike(first: request, now: number): request | null {
   const { q, mq_hctx: hctx, part } = first;
-  const op = first.cmd_flags & REQ_OP_MASK;
+  const flags = first.cmd_flags;
   const tags = hctx.tags;
   const has_deadline = hctx.ops.timeout !== undefined;
   let bytes = 0;
@@ -37,7 +38,6 @@ function end_alike(first: request, now: number): request | null {
   do {
     if (rq.state !== MQ_RQ_IN_FLIGHT) bad_request(rq, "completed twice, or without having been started");
     const bio = rq.bio;
-    const tag = rq.internal_tag;
     const next: request | null = rq.rq_next;
     count++;
     bytes += rq.__data_len;
@@ -55,12 +55,11 @@ function end_alike(first: request, now: number): request | null {
       }
     }
     rq.tag = BLK_MQ_NO_TAG;
-    if (tag < tags.nr_reserved_tags) tags.reserved_free[tags.reserved_free_count++] = tag;
-    else tags.free[tags.free_count++] = tag;
+    put_free(tags, rq);
     rq = next;
-  } while (rq !== null && rq.mq_hctx === hctx && rq.part === part && (rq.cmd_flags & REQ_OP_MASK) === op);
+  } while (rq !== null && rq.mq_hctx === hctx && rq.part === part && rq.cmd_flags === flags);
   charge_times(COST_REQUEST_COMPLETE, count);
-  if (part !== null) blk_account_io_batch(part, op, count, bytes, started, first.start_time_ns, now);
+  if (part !== null) blk_account_io_batch(part, flags, count, bytes, started, first.start_time_ns, now);
   blk_mq_tags_freed(hctx, count);
   q.q_usage -= count;
   if (q.q_usage === 0 && q.mq_freeze_depth > 0) blk_freeze_drained(q);

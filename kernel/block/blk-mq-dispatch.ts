@@ -106,6 +106,7 @@ export function blk_mq_flush_plug_list(plug: blk_plug, from_schedule: boolean): 
   if (rqs.head !== null && !several && !from_schedule) queue_rqs(rqs.head.mq_hctx, rqs);
   let rq = rqs.head;
   rqs.head = null;
+  rqs.tail = null;
   while (rq !== null) {
     const next = rq.rq_next;
     const hctx = rq.mq_hctx;

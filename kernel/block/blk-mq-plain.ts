@@ -7,7 +7,7 @@
  * it has changed anything. `queue->plain` sums up what only seldom changes.
  */
 import { COST_BIO_SUBMIT, COST_REQUEST_DISPATCH } from "../../hal/abi/control";
-import { charge_both, local_clock } from "xenolith/linux/ktime";
+import { charge_both } from "xenolith/linux/ktime";
 import { current } from "xenolith/linux/sched";
 import { smp_processor_id } from "xenolith/linux/smp";
 import { REQ_FUA, REQ_NOWAIT, REQ_OP_MASK, REQ_OP_WRITE, REQ_PREFLUSH, SECTOR_SIZE } from "xenolith/linux/blk_types";
@@ -34,7 +34,9 @@ export function blk_queue_update_plain(q: request_queue): void {
 /** Makes a request of a plain bio and gathers it. False: nothing was done, and the bio has to go the long way. */
 export function blk_mq_submit_plain(bio: bio): boolean {
   const plug = current().plug as blk_plug | null;
-  if (plug === null || bio.bi_flags !== 0 || bio.bi_vcnt !== 1 || (bio.bi_opf & NOT_PLAIN) !== 0) return false;
+  const opf = bio.bi_opf;
+  if (plug === null || bio.bi_flags !== 0 || bio.bi_vcnt !== 1) return false;
+  if ((opf & NOT_PLAIN) !== 0) return false;
   const bdev = bio.bi_bdev;
   const q = bdev.bd_queue;
   if (bdev.bd_partno !== 0) return false;
@@ -46,18 +48,16 @@ export function blk_mq_submit_plain(bio: bio): boolean {
     if (ctx.rq_list.next !== ctx.rq_list) return false;
     hctx = ctx.hctx;
   }
-  const opf = bio.bi_opf;
   if ((opf & REQ_OP_WRITE) !== 0 && bdev_read_only(bdev)) return false;
   const iter = bio.bi_iter;
   const size = iter.bi_size;
   const sector = iter.bi_sector;
   const vec = bio.bi_io_vec[0];
-  if (size === 0 || (size & (SECTOR_SIZE - 1)) !== 0 || vec.bv_len !== size || vec.bv_offset + size > 4096) {
-    return false;
-  }
+  if (size === 0 || vec.bv_len !== size || vec.bv_offset + size > 4096) return false;
+  if ((size & (SECTOR_SIZE - 1)) !== 0) return false;
   if (sector < 0 || sector + (size >>> 9) > bdev.bd_nr_sectors) return false;
   const list = plug.mq_list;
-  const tail = list.head === null ? null : list.tail;
+  const tail = list.tail;
   if (tail !== null) {
     // Neighbours might merge, a full plug has to be sent, and the requests of several queues need to be told apart.
     const distance = sector - tail.__sector;
@@ -65,16 +65,16 @@ export function blk_mq_submit_plain(bio: bio): boolean {
     if (tail.mq_hctx !== hctx || plug.rq_count >= BLK_MAX_REQUEST_COUNT) return false;
   }
   const tags = hctx.tags;
-  if (tags.free_count === 0) return false;
-  const tag = tags.free[--tags.free_count];
-  const rq = tags.static_rqs[tag];
-  charge_both(COST_BIO_SUBMIT, COST_REQUEST_DISPATCH);
+  const rq = tags.free;
+  if (rq === null) return false;
+  tags.free = rq.rq_next;
+  rq.start_time_ns = charge_both(COST_BIO_SUBMIT, COST_REQUEST_DISPATCH);
   q.q_usage++;
   if (rq.mq_hctx !== hctx) {
     rq.q = q;
     rq.mq_hctx = hctx;
   }
-  rq.tag = tag;
+  rq.tag = rq.internal_tag;
   rq.cmd_flags = opf;
   rq.__sector = sector;
   rq.__data_len = size;
@@ -83,7 +83,6 @@ export function blk_mq_submit_plain(bio: bio): boolean {
   rq.bio = bio;
   rq.biotail = bio;
   rq.part = bdev;
-  rq.start_time_ns = local_clock();
   rq.rq_next = null;
   if (tail === null) list.head = rq;
   else tail.rq_next = rq;

@@ -73,9 +73,19 @@ function alloc_tags(set: blk_mq_tag_set, index: number): blk_mq_tags | number {
     tags.rqs.push(rq);
   }
   // Last in, first out: the lowest tags are taken first, the reserved ones are the very lowest.
-  for (let tag = tags.nr_tags - 1; tag >= tags.nr_reserved_tags; tag--) tags.free[tags.free_count++] = tag;
-  for (let tag = tags.nr_reserved_tags - 1; tag >= 0; tag--) tags.reserved_free[tags.reserved_free_count++] = tag;
+  for (let tag = tags.nr_tags - 1; tag >= 0; tag--) put_free(tags, tags.static_rqs[tag]);
   return tags;
+}
+
+/** Makes a request's tag free. */
+export function put_free(tags: blk_mq_tags, rq: request): void {
+  if (rq.internal_tag < tags.nr_reserved_tags) {
+    rq.rq_next = tags.reserved_free;
+    tags.reserved_free = rq;
+  } else {
+    rq.rq_next = tags.free;
+    tags.free = rq;
+  }
 }
 
 /** A request with the driver's object; also for flush requests, which have no tag of their own. */
@@ -107,25 +117,22 @@ export function current_hctx(q: request_queue): blk_mq_hw_ctx {
 
 /** Takes a tag and returns its request, or null. Linux: blk_mq_get_tag without waiting. */
 export function blk_mq_get_tag(tags: blk_mq_tags): request | null {
-  if (tags.free_count === 0) return null;
-  return tags.static_rqs[tags.free[--tags.free_count]];
+  const rq = tags.free;
+  if (rq !== null) tags.free = rq.rq_next;
+  return rq;
 }
 
 /** The same from the reserved tags. */
 export function blk_mq_get_reserved_tag(tags: blk_mq_tags): request | null {
-  if (tags.reserved_free_count === 0) return null;
-  return tags.static_rqs[tags.reserved_free[--tags.reserved_free_count]];
+  const rq = tags.reserved_free;
+  if (rq !== null) tags.reserved_free = rq.rq_next;
+  return rq;
 }
 
 /** Gives back a request's tag and wakes one that waits for it. */
-export function blk_mq_put_tag(tags: blk_mq_tags, tag: number): void {
-  if (tag < tags.nr_reserved_tags) {
-    tags.reserved_free[tags.reserved_free_count++] = tag;
-    if (tags.waiters > 0) wake_up(tags.reserved_wait);
-  } else {
-    tags.free[tags.free_count++] = tag;
-    if (tags.waiters > 0) wake_up(tags.wait);
-  }
+export function blk_mq_put_tag(tags: blk_mq_tags, rq: request): void {
+  put_free(tags, rq);
+  if (tags.waiters > 0) wake_up(rq.internal_tag < tags.nr_reserved_tags ? tags.reserved_wait : tags.wait);
 }
 
 /** `count` tags of the hardware queue are free again: wakes as many that wait for one, and tries again what the driver refused. */
@@ -146,7 +153,7 @@ export function* blk_mq_wait_for_tag(q: request_queue, reserved: "normal" | "res
   const tags = hctx.tags;
   const wq = reserved === "normal" ? tags.wait : tags.reserved_wait;
   const entry = current().wait;
-  const none = (): boolean => (reserved === "normal" ? tags.free_count : tags.reserved_free_count) === 0;
+  const none = (): boolean => (reserved === "normal" ? tags.free : tags.reserved_free) === null;
   tags.waiters++;
   // What is queued must be with the driver before we wait for some of it to end.
   blk_mq_run_hw_queue(hctx, false);
@@ -161,7 +168,7 @@ export function* blk_mq_wait_for_tag(q: request_queue, reserved: "normal" | "res
 /** Whoever was woken for a tag and did not need it, or found more, wakes the next one. */
 export function blk_mq_pass_on_tag(q: request_queue): void {
   const tags = current_hctx(q).tags;
-  if (tags.waiters > 0 && tags.free_count > 0) wake_up(tags.wait);
+  if (tags.waiters > 0 && tags.free !== null) wake_up(tags.wait);
 }
 
 export function blk_mq_tag_to_rq(tags: blk_mq_tags, tag: number): request | null {

@@ -245,8 +245,7 @@ EXPORT_SYMBOL(__blk_mq_end_request);
 
 export function blk_mq_free_request(rq: request): void {
   const hctx = rq.mq_hctx;
-  const tag = rq.tag;
-  if (tag === BLK_MQ_NO_TAG) bad_request(rq, "freed twice: refcount_t: underflow; use-after-free.");
+  if (rq.tag === BLK_MQ_NO_TAG) bad_request(rq, "freed twice: refcount_t: underflow; use-after-free.");
   rq.state = MQ_RQ_IDLE;
   rq.tag = BLK_MQ_NO_TAG;
   rq.bio = null;
@@ -255,7 +254,7 @@ export function blk_mq_free_request(rq: request): void {
   rq.rq_flags = 0;
   rq.timeout = 0;
   rq.end_io = null;
-  blk_mq_put_tag(hctx.tags, tag);
+  blk_mq_put_tag(hctx.tags, rq);
   if ((hctx.state & BLK_MQ_S_SCHED_RESTART) !== 0) {
     hctx.state &= ~BLK_MQ_S_SCHED_RESTART;
     blk_mq_run_hw_queue(hctx, true);

@@ -20,6 +20,7 @@ export function blk_start_plug(plug: blk_plug): void {
   // An outer plug gathers for us as well.
   if (task.plug !== null) return;
   plug.mq_list.head = null;
+  plug.mq_list.tail = null;
   plug.rq_count = 0;
   plug.multiple_queues = false;
   task.plug = plug;
@@ -42,23 +43,19 @@ EXPORT_SYMBOL(blk_flush_plug);
 
 /** Gathers a request; sends all of them first when there are enough. Linux: blk_add_rq_to_plug. */
 export function blk_plug_add(plug: blk_plug, rq: request): void {
-  const last = last_of_plug(plug);
+  const last = plug.mq_list.tail;
   if (last !== null && (plug.rq_count >= BLK_MAX_REQUEST_COUNT || last.__data_len >= BLK_PLUG_FLUSH_SIZE)) {
     blk_mq_flush_plug_list(plug, false);
   }
-  const tail = last_of_plug(plug);
+  const tail = plug.mq_list.tail;
   if (tail !== null && tail.mq_hctx !== rq.mq_hctx) plug.multiple_queues = true;
   rq_list_add_tail(plug.mq_list, rq);
   plug.rq_count++;
 }
 
-function last_of_plug(plug: blk_plug): request | null {
-  return plug.mq_list.head === null ? null : plug.mq_list.tail;
-}
-
 /** Whether the last gathered request of this queue took the bio in. Linux: blk_attempt_plug_merge. */
 export function blk_attempt_plug_merge(plug: blk_plug, q: request_queue, bio: bio, segments: number): boolean {
-  let rq = last_of_plug(plug);
+  let rq = plug.mq_list.tail;
   if (rq !== null && rq.q !== q) rq = plug.multiple_queues ? last_of_queue(plug, q) : null;
   if (rq === null || !blk_attempt_bio_merge(rq, bio, segments)) return false;
   blk_account_io_merge(rq);

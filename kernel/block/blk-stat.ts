@@ -46,7 +46,7 @@ export function blk_account_io_whole(rq: request, part: block_device, sectors: n
 /** Requests of one kind end together, as a whole; `started` is the sum of the times at which they began, `first` that of the first. */
 export function blk_account_io_batch(
   part: block_device,
-  op: number,
+  op: blk_opf_t,
   ios: number,
   bytes: number,
   started: number,

@@ -31,6 +31,7 @@ import {
 } from "../../hal/abi/control";
 import { clock, control } from "../../hal/guest/hal";
 import { take_interrupts } from "../irq/softirq";
+import { read_costs } from "../time/clock";
 import { next_deadline, timer_set_hardware } from "../time/timer";
 import { wq_worker_sleeping } from "../workqueue/pool";
 import { cpu_info, cpus, HARDIRQ_MASK, set_this_cpu, SOFTIRQ_MASK, this_cpu } from "./cpu";
@@ -46,6 +47,7 @@ const SIGKILL = 9;
 
 /** Makes the run queues, one per vCPU; boot continues on CPU 0. */
 export function sched_init(): void {
+  read_costs();
   cpus.length = 0;
   const count = control[CONTROL_VCPU_COUNT] || 1;
   for (let id = 0; id < count; id++) cpus.push(new cpu_info(id, create_idle_task(id)));

@@ -5,10 +5,12 @@
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { NSEC_PER_JIFFY } from "xenolith/linux/jiffies";
 import { NSEC_PER_SEC } from "xenolith/linux/ktime";
-import { CONTROL_COSTS, COST_CLOCK_READ, COST_CPU_RELAX } from "../../hal/abi/control";
+import { CONTROL_COST_COUNT, CONTROL_COSTS, COST_CLOCK_READ, COST_CPU_RELAX } from "../../hal/abi/control";
 import { clock, control } from "../../hal/guest/hal";
 import { this_cpu } from "../sched/cpu";
 
+/** The cost table. Doubles, as the clock is: QuickJS adds a double and an integer three times as slowly as two doubles. */
+const costs = new Float64Array(CONTROL_COST_COUNT);
 let last_read_ns = 0;
 /** Nanoseconds between 1970 and the machine's start. */
 let epoch_ns = 0;
@@ -18,18 +20,23 @@ export function set_wall_clock(seconds: number, nanoseconds: number): void {
   epoch_ns = seconds * NSEC_PER_SEC + nanoseconds;
 }
 
+/** Takes the cost table from the hypervisor. Called by boot, before anything is charged. */
+export function read_costs(): void {
+  for (let cost = 0; cost < CONTROL_COST_COUNT; cost++) costs[cost] = control[CONTROL_COSTS + cost];
+}
+
 export function charge(cost: number): void {
-  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost];
+  clock[this_cpu.clock_index] += costs[cost];
 }
 EXPORT_SYMBOL(charge);
 
-export function charge_both(cost: number, other: number): void {
-  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] + control[CONTROL_COSTS + other];
+export function charge_both(cost: number, other: number): number {
+  return (clock[this_cpu.clock_index] += costs[cost] + costs[other]);
 }
 EXPORT_SYMBOL(charge_both);
 
 export function charge_times(cost: number, times: number): void {
-  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] * times;
+  clock[this_cpu.clock_index] += costs[cost] * times;
 }
 EXPORT_SYMBOL(charge_times);
 
@@ -40,7 +47,7 @@ EXPORT_SYMBOL(charge_ns);
 
 /** What costs time even where the cost table says 0: otherwise a loop that waits for the clock would stand still. */
 function charge_at_least_1(cost: number): void {
-  clock[this_cpu.clock_index] += control[CONTROL_COSTS + cost] || 1;
+  clock[this_cpu.clock_index] += costs[cost] || 1;
 }
 
 export function ktime_get_ns(): number {

@@ -91,7 +91,7 @@ export class request {
   single_vec: bio_vec | null = null;
   /** For the driver while it owns the request; the block layer's otherwise. */
   readonly queuelist = new list_head(this);
-  /** The block layer's link in plugs. */
+  /** The block layer's link in plugs, in batches, and among the free ones. */
   rq_next: request | null = null;
   /** Whole disk or partition that is accounted for. */
   part: block_device | null = null;
@@ -153,11 +153,9 @@ export class blk_mq_tags {
   readonly static_rqs: request[] = [];
   /** Who uses a tag now: the request itself, or the flush request that borrows the tag. */
   readonly rqs: (request | null)[] = [];
-  /** Free tags, last in, first out. */
-  readonly free: Int32Array;
-  free_count = 0;
-  readonly reserved_free: Int32Array;
-  reserved_free_count = 0;
+  /** Requests whose tags are free, by rq_next: last in, first out. */
+  free: request | null = null;
+  reserved_free: request | null = null;
   readonly wait = new wait_queue_head();
   readonly reserved_wait = new wait_queue_head();
   waiters = 0;
@@ -165,8 +163,6 @@ export class blk_mq_tags {
   constructor(nr_tags: number, nr_reserved_tags: number) {
     this.nr_tags = nr_tags;
     this.nr_reserved_tags = nr_reserved_tags;
-    this.free = new Int32Array(nr_tags);
-    this.reserved_free = new Int32Array(nr_reserved_tags);
   }
 }
 
@@ -418,17 +414,24 @@ export function rq_for_each_segment(rq: request, iter: req_iterator): void {
 
 /** Appends a request. */
 export function rq_list_add_tail(rl: rq_list, rq: request): void {
+  const tail = rl.tail;
   rq.rq_next = null;
-  if (rl.head === null) rl.head = rq;
-  else (rl.tail as request).rq_next = rq;
+  if (tail === null) rl.head = rq;
+  else tail.rq_next = rq;
   rl.tail = rq;
 }
 
 /** Takes the first request, or null. */
 export function rq_list_pop(rl: rq_list): request | null {
   const rq = rl.head;
-  if (rq !== null) rl.head = rq.rq_next;
+  if (rq !== null) rq_list_set(rl, rq.rq_next);
   return rq;
+}
+
+/** Leaves in a list what begins with `rq`, one of its requests; nothing for null. */
+export function rq_list_set(rl: rq_list, rq: request | null): void {
+  rl.head = rq;
+  if (rq === null) rl.tail = null;
 }
 
 export function rq_list_empty(rl: rq_list): boolean {

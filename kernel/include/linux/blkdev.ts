@@ -212,7 +212,7 @@ export class gendisk {
   }
 }
 
-/** struct rq_list: requests in order, linked by rq_next. `tail` counts only while there is a head. */
+/** struct rq_list: requests in order, linked by rq_next. Both are null, or none. */
 export class rq_list {
   head: request | null = null;
   tail: request | null = null;

@@ -345,7 +345,7 @@ export function blkif_put_page_request(
   sects: number,
 ): void {
   const head = operation | (1 << 8) | (handle << 16);
-  const high = sector_number < 0x1_0000_0000 ? 0 : sector_number / 0x1_0000_0000;
+  const high = sector_number <= 0x7fff_ffff ? 0 : sector_number / 0x1_0000_0000;
   const first = (SRING_SIZE >>> 2) + REQUEST_WORDS * (r.req_prod_pvt & (r.nr_ents - 1));
   let page = r.sring;
   let slot = first;
@@ -394,18 +394,56 @@ export class blkif_response {
 
 /** Copies response `i` into `dst`. The same in both ABIs. */
 export function blkif_get_response(dst: blkif_response, r: front_ring, i: number): void {
-  let page = r.sring;
-  let at = RING_SLOT_WORD(r, i);
-  if (r.bounce !== null) {
-    const straddles = (at & (PAGE_WORDS - 1)) + 3 > PAGE_WORDS;
-    page = straddles ? gather(r, at) : r.pages[at >>> 10];
-    at = straddles ? 0 : at & (PAGE_WORDS - 1);
-  }
-  dst.id_lo = page_read32(page, at);
-  dst.id_hi = page_read32(page, at + 1);
-  const word = page_read32(page, at + 2);
-  dst.operation = word & 0xff;
-  dst.status = (word | 0) >> 16;
+  const page = blkif_response_page(r, i);
+  const word = blkif_response_word(r, i, page);
+  const id_lo = blkif_response_id_lo(page, word);
+  const id_hi = blkif_response_id_hi(page, word);
+  blkif_set_response(dst, id_lo, id_hi, blkif_response_result(page, word));
+}
+
+// The same in parts, for a loop that keeps the three words of a response to itself.
+
+/** The page that holds response `i`: one of the ring's, or a copy. */
+export function blkif_response_page(r: front_ring, i: number): shared_page {
+  return r.bounce === null ? r.sring : response_page(r, RING_SLOT_WORD(r, i));
+}
+
+function response_page(r: front_ring, first: number): shared_page {
+  return (first & (PAGE_WORDS - 1)) + 3 > PAGE_WORDS ? gather(r, first) : r.pages[first >>> 10];
+}
+
+/** Its first word in that page. */
+export function blkif_response_word(r: front_ring, i: number, page: shared_page): number {
+  return page === r.bounce ? 0 : RING_SLOT_WORD(r, i) & (PAGE_WORDS - 1);
+}
+
+// Each of its words is to be read once.
+
+export function blkif_response_id_lo(page: shared_page, word: number): number {
+  return page_read32(page, word);
+}
+
+export function blkif_response_id_hi(page: shared_page, word: number): number {
+  return page_read32(page, word + 1);
+}
+
+/** Operation and status. */
+export function blkif_response_result(page: shared_page, word: number): number {
+  return page_read32(page, word + 2);
+}
+
+/** Takes the three words apart. */
+export function blkif_set_response(dst: blkif_response, id_lo: number, id_hi: number, result: number): void {
+  dst.id_lo = id_lo;
+  dst.id_hi = id_hi;
+  dst.operation = result & 0xff;
+  dst.status = (result | 0) >> 16;
+}
+
+/** Whether the result says that `operation` ended with BLKIF_RSP_OKAY. */
+export function blkif_response_is_okay(result: number, operation: number): boolean {
+  // ~0xff00 is an int32, 0xffff00ff is not: QuickJS would leave its fast path.
+  return (result & ~0xff00) === operation;
 }
 
 /** Fills in response `i`, field by field and straight in the slot: its padding keeps the request's bytes, and none of ours get there. */
