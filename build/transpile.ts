@@ -25,6 +25,13 @@ export function createTranspiler(): Transpile {
   return async (options, code, id) => transpile(options, () => indexOf(options.root), code, id);
 }
 
+/** Folders of guest code. */
+const GUEST = ["kernel", "drivers", "hal/abi", "hal/guest", "images/programs"];
+
+function isGuest(root: string, id: string): boolean {
+  return GUEST.some((folder) => id.startsWith(path.join(root, folder) + path.sep));
+}
+
 function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: string): Transpiled {
   const isHeader = id.startsWith(path.join(options.root, "kernel", "include") + path.sep);
   const compiled = ts.transpileModule(code, {
@@ -34,6 +41,9 @@ function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: s
       module: ts.ModuleKind.ESNext,
       sourceMap: true,
       isolatedModules: true,
+      // Guests' fields become assignments in the constructor: QuickJS makes a function of a class's fields, calls it for each object, and
+      // walks from the beginning of the bundle to each when it is compiled.
+      useDefineForClassFields: !isGuest(options.root, id),
     },
     transformers: { before: [rewrite(options, symbols, isHeader, id)] },
   });
@@ -49,10 +59,13 @@ type Symbols = () => Map<string, string>;
 function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id: string) {
   return (context: ts.TransformationContext) => {
     const f = context.factory;
+    const guest = isGuest(options.root, id);
     const inlines = !options.debug && !id.endsWith(path.join("hal", "guest", "page.ts"));
     const visit = (node: ts.Node): ts.Node => {
       if (ts.isIdentifier(node) && node.text === "__DEBUG__") return options.debug ? f.createTrue() : f.createFalse();
+      if (ts.isClassLike(node) && guest) refuseHiddenNames(node);
       const visited = ts.visitEachChild(node, visit, context);
+      if (ts.isPropertyDeclaration(visited) && guest) return withValue(f, visited);
       if (!ts.isCallExpression(visited) || !ts.isIdentifier(visited.expression)) return visited;
       return rewriteCall(f, visited, visited.expression.text, inlines);
     };
@@ -71,6 +84,35 @@ function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id
       return ts.visitEachChild(f.updateSourceFile(file, [...bound, ...statements]), visit, context);
     };
   };
+}
+
+/** A field without a value gets the value that it has anyway, so that every object of a class has the same properties in the same order. */
+function withValue(f: ts.NodeFactory, field: ts.PropertyDeclaration): ts.PropertyDeclaration {
+  const isDeclared = field.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.DeclareKeyword) ?? false;
+  if (field.initializer !== undefined || isDeclared) return field;
+  const undefinedValue = f.createIdentifier("undefined");
+  return f.updatePropertyDeclaration(field, field.modifiers, field.name, undefined, field.type, undefinedValue);
+}
+
+/** A field's value moves into the constructor; a name there that is the constructor's own would mean something else. Throws then. */
+function refuseHiddenNames(node: ts.ClassLikeDeclaration): void {
+  const constructor = node.members.find(ts.isConstructorDeclaration);
+  if (constructor === undefined) return;
+  const own = new Set<string>();
+  const declare = (child: ts.Node): void => {
+    if ((ts.isParameter(child) || ts.isVariableDeclaration(child)) && ts.isIdentifier(child.name))
+      own.add(child.name.text);
+    ts.forEachChild(child, declare);
+  };
+  declare(constructor);
+  for (const field of node.members) {
+    if (!ts.isPropertyDeclaration(field) || field.initializer === undefined) continue;
+    const hidden = [...valueNames(field.initializer)].find((name) => own.has(name));
+    if (hidden === undefined) continue;
+    throw new Error(
+      `class ${node.name?.text ?? ""}: the value of a field names ${hidden}, which the constructor declares too`,
+    );
+  }
 }
 
 function rewriteCall(f: ts.NodeFactory, call: ts.CallExpression, name: string, inlines: boolean): ts.Expression {
@@ -116,8 +158,8 @@ function splitImport(
   return result;
 }
 
-/** Every name that stands in a file where a value may stand. */
-function valueNames(file: ts.SourceFile): Set<string> {
+/** Every name that stands in a file, or a part of one, where a value may stand. */
+function valueNames(file: ts.Node): Set<string> {
   const names = new Set<string>();
   const visit = (node: ts.Node): void => {
     if (ts.isTypeNode(node) && !ts.isExpressionWithTypeArguments(node)) return;
