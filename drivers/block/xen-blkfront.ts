@@ -1038,8 +1038,15 @@ function blkif_done(rinfo: blkfront_ring_info, req: request, error: blk_status_t
  * The usual response: a request of one page, done well. False: it is another one, which blkif_take_response has to look at, and nothing was done.
  * The three words are those of the response.
  */
-function blkif_take_usual_response(rinfo: blkfront_ring_info, id: number, id_hi: number, result: number): boolean {
-  if (id_hi !== 0 || id >= RING_SIZE(rinfo.ring)) return false;
+function blkif_take_usual_response(
+  rinfo: blkfront_ring_info,
+  ring: blkif_front_ring,
+  iob: io_comp_batch,
+  id: number,
+  id_hi: number,
+  result: number,
+): boolean {
+  if (id_hi !== 0 || id >= RING_SIZE(ring)) return false;
   const shadow = rinfo.shadow[id];
   const gref = shadow.gref;
   if (gref === NO_GREF || shadow.status !== REQ_WAITING) return false;
@@ -1051,13 +1058,14 @@ function blkif_take_usual_response(rinfo: blkfront_ring_info, id: number, id_hi:
   shadow.request = null;
   shadow.next_free = rinfo.shadow_free;
   rinfo.shadow_free = id;
-  if (!blk_mq_add_to_batch(req, rinfo.iob, false)) blkif_done(rinfo, req, BLK_STS_OK);
+  if (!blk_mq_add_to_batch(req, iob, false)) blkif_done(rinfo, req, BLK_STS_OK);
   return true;
 }
 
 /** Takes all responses. XEN_EOI_FLAG_SPURIOUS when there were none, 0 when there were, -EINVAL when the back end broke a rule. */
 function blkif_take_responses(rinfo: blkfront_ring_info): number {
   const ring = rinfo.ring;
+  const iob = rinfo.iob;
   let eoiflag = XEN_EOI_FLAG_SPURIOUS;
   for (;;) {
     // Once; slots are read after it.
@@ -1074,7 +1082,7 @@ function blkif_take_responses(rinfo: blkfront_ring_info): number {
       const id = blkif_response_id_lo(page, word);
       const id_hi = blkif_response_id_hi(page, word);
       const result = blkif_response_result(page, word);
-      if (blkif_take_usual_response(rinfo, id, id_hi, result)) continue;
+      if (blkif_take_usual_response(rinfo, ring, iob, id, id_hi, result)) continue;
       blkif_set_response(rinfo.bret, id, id_hi, result);
       if (!blkif_take_response(rinfo, rinfo.bret)) return -EINVAL;
     }

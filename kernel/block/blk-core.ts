@@ -40,22 +40,21 @@ import type { bio, blk_status_t } from "xenolith/linux/blk_types";
 import type { request_queue } from "xenolith/linux/blkdev";
 import type { Sleeps } from "xenolith/linux/sched";
 import { blk_mq_submit_bio } from "./blk-mq";
-import { blk_mq_submit_plain } from "./blk-mq-plain";
+import { submit_bio_nowait } from "./blk-mq-plain";
 import { blk_freeze_drained } from "./blk-mq-freeze";
 import { blk_mq_pass_on_tag, blk_mq_wait_for_tag } from "./blk-mq-tag";
 import { blk_status_to_errno } from "./blk-status";
 
 /** A driver's submission is running, and these bios came meanwhile. */
-let submitting = false;
+export let submitting = false;
 const nested = new bio_list();
 
 /** Bios that have to wait, and cannot where they were submitted. */
 const deferred = new bio_list();
 const deferred_work = new work_struct();
 
-/** See the header. Linux: submit_bio and submit_bio_noacct. */
-export function submit_bio_nowait(bio: bio): boolean {
-  if (!submitting && blk_mq_submit_plain(bio)) return true;
+/** submit_bio_nowait for any bio. Linux: submit_bio and submit_bio_noacct. */
+export function submit_bio_any(bio: bio): boolean {
   if ((bio.bi_flags & BIO_CHECKED) === 0) {
     charge(COST_BIO_SUBMIT);
     if (!check_bio(bio)) return true;
@@ -70,7 +69,6 @@ export function submit_bio_nowait(bio: bio): boolean {
   submitting = false;
   return taken;
 }
-EXPORT_SYMBOL(submit_bio_nowait);
 
 export function* submit_bio(bio: bio): Sleeps<void> {
   const q = bio.bi_bdev.bd_queue;

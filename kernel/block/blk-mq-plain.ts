@@ -7,6 +7,7 @@
  * it has changed anything. `queue->plain` sums up what only seldom changes.
  */
 import { COST_BIO_SUBMIT, COST_REQUEST_DISPATCH } from "../../hal/abi/control";
+import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { charge_both } from "xenolith/linux/ktime";
 import { current } from "xenolith/linux/sched";
 import { smp_processor_id } from "xenolith/linux/smp";
@@ -15,6 +16,7 @@ import { BLK_MAX_REQUEST_COUNT, GD_DEAD, bdev_read_only } from "xenolith/linux/b
 import { BLK_MQ_F_SHOULD_MERGE } from "xenolith/linux/blk-mq";
 import type { bio } from "xenolith/linux/blk_types";
 import type { blk_plug, request_queue } from "xenolith/linux/blkdev";
+import { submit_bio_any, submitting } from "./blk-core";
 
 /** What makes an operation special: more than a direction, and the flags that the long way looks at. */
 const NOT_PLAIN = (REQ_OP_MASK & ~REQ_OP_WRITE) | REQ_NOWAIT | REQ_PREFLUSH | REQ_FUA;
@@ -31,42 +33,42 @@ export function blk_queue_update_plain(q: request_queue): void {
   q.plain_hctx = q.plain && !may_merge && q.nr_hw_queues === 1 ? q.queue_hw_ctx[0] : null;
 }
 
-/** Makes a request of a plain bio and gathers it. False: nothing was done, and the bio has to go the long way. */
-export function blk_mq_submit_plain(bio: bio): boolean {
+/** See the header. Each `submit_bio_any` is the long way, before anything was done. */
+export function submit_bio_nowait(bio: bio): boolean {
   const plug = current().plug as blk_plug | null;
   const opf = bio.bi_opf;
-  if (plug === null || bio.bi_flags !== 0 || bio.bi_vcnt !== 1) return false;
-  if ((opf & NOT_PLAIN) !== 0) return false;
+  if (plug === null || submitting || bio.bi_flags !== 0 || bio.bi_vcnt !== 1) return submit_bio_any(bio);
+  if ((opf & NOT_PLAIN) !== 0) return submit_bio_any(bio);
   const bdev = bio.bi_bdev;
   const q = bdev.bd_queue;
-  if (bdev.bd_partno !== 0) return false;
+  if (bdev.bd_partno !== 0) return submit_bio_any(bio);
   let hctx = q.plain_hctx;
   if (hctx === null) {
-    if (!q.plain) return false;
+    if (!q.plain) return submit_bio_any(bio);
     const ctx = q.queue_ctx[smp_processor_id()];
     // Requests that wait there may take it in.
-    if (ctx.rq_list.next !== ctx.rq_list) return false;
+    if (ctx.rq_list.next !== ctx.rq_list) return submit_bio_any(bio);
     hctx = ctx.hctx;
   }
-  if ((opf & REQ_OP_WRITE) !== 0 && bdev_read_only(bdev)) return false;
+  if ((opf & REQ_OP_WRITE) !== 0 && bdev_read_only(bdev)) return submit_bio_any(bio);
   const iter = bio.bi_iter;
   const size = iter.bi_size;
   const sector = iter.bi_sector;
   const vec = bio.bi_io_vec[0];
-  if (size === 0 || vec.bv_len !== size || vec.bv_offset + size > 4096) return false;
-  if ((size & (SECTOR_SIZE - 1)) !== 0) return false;
-  if (sector < 0 || sector + (size >>> 9) > bdev.bd_nr_sectors) return false;
+  if (size === 0 || vec.bv_len !== size || vec.bv_offset + size > 4096) return submit_bio_any(bio);
+  if ((size & (SECTOR_SIZE - 1)) !== 0) return submit_bio_any(bio);
+  if (sector < 0 || sector + (size >>> 9) > bdev.bd_nr_sectors) return submit_bio_any(bio);
   const list = plug.mq_list;
   const tail = list.tail;
   if (tail !== null) {
     // Neighbours might merge, a full plug has to be sent, and the requests of several queues need to be told apart.
     const distance = sector - tail.__sector;
-    if (tail.__data_len > 4096 || (distance <= PAGE_SECTORS && distance >= -PAGE_SECTORS)) return false;
-    if (tail.mq_hctx !== hctx || plug.rq_count >= BLK_MAX_REQUEST_COUNT) return false;
+    if (tail.__data_len > 4096 || (distance <= PAGE_SECTORS && distance >= -PAGE_SECTORS)) return submit_bio_any(bio);
+    if (tail.mq_hctx !== hctx || plug.rq_count >= BLK_MAX_REQUEST_COUNT) return submit_bio_any(bio);
   }
   const tags = hctx.tags;
   const rq = tags.free;
-  if (rq === null) return false;
+  if (rq === null) return submit_bio_any(bio);
   tags.free = rq.rq_next;
   rq.start_time_ns = charge_both(COST_BIO_SUBMIT, COST_REQUEST_DISPATCH);
   q.q_usage++;
@@ -90,3 +92,4 @@ export function blk_mq_submit_plain(bio: bio): boolean {
   plug.rq_count++;
   return true;
 }
+EXPORT_SYMBOL(submit_bio_nowait);
