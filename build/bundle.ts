@@ -1,7 +1,7 @@
 /**
  * Compiles one unit (the kernel, a module, a program) into one script per flavour:
  *
- *   TypeScript ──linker plugin──► rollup ──(release: terser)──► (function (__ksym, exports) { "use strict"; ... })
+ *   TypeScript ──linker plugin──► rollup ──(release: terser)──► 0,function (__ksym, exports) { "use strict"; ... }
  *
  * The script's value is a factory: the engine calls it with a resolver of kernel symbols and an object that takes the exports. Names of functions
  * survive in both flavours, so that stacks stay readable; source maps name the TypeScript files relative to the project.
@@ -39,6 +39,11 @@ export interface Compiler {
 }
 
 const ENTRY = "\0virtual:entry";
+/**
+ * What makes an expression of the factory. QuickJS, when it meets a parenthesis, looks for the end of it to see whether an arrow follows: it
+ * would read every bundle twice.
+ */
+const COMMA = "0,";
 const KSYM = /\b__ksym\("(\w+)"\)/g;
 const EXPORTED = /\bEXPORT_SYMBOL(?:_GPL)?\("(\w+)",/g;
 
@@ -64,8 +69,8 @@ export function createCompiler(root: string, tools: Tools): Compiler {
         const map = plugin.mapOf(file);
         return map === null ? [] : [[posix(path.relative(root, file)), map] as const];
       });
-      const map = await tools.combineMaps(steps, Object.fromEntries(maps));
-      return describe(unit, flavour, { ...bundled, code, map });
+      const map = await tools.combineMaps(steps, Object.fromEntries(maps), COMMA.length - "(".length);
+      return describe(unit, flavour, { ...bundled, code: unwrapped(code), map });
     },
   };
 }
@@ -166,6 +171,13 @@ function entryOf(unit: Unit): Plugin {
     resolveId: (source) => (source === ENTRY ? ENTRY : null),
     load: (id) => (id === ENTRY ? unit.entries.map((file) => `import ${JSON.stringify(file)};`).join("\n") : null),
   };
+}
+
+/** The same script without the parentheses. */
+function unwrapped(code: string): string {
+  const match = /^\((function[^]*\})\);?\s*$/.exec(code);
+  if (match === null) throw new Error("a bundle must be one function in parentheses");
+  return `${COMMA}${match[1]}\n`;
 }
 
 /** The release flavour: calls of small functions replaced by what they do, what is never used removed, variables without checks. */

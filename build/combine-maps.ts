@@ -23,19 +23,24 @@ interface Origin {
 
 /**
  * The map over all steps; the last step's comes first. `files` holds, by source, the maps of the step before all others, which was done file by
- * file. What a step has added itself leads nowhere.
+ * file. What a step has added itself leads nowhere. The columns of the first line are shifted by `shift`.
  */
-export function combineMaps([last, ...before]: readonly MapData[], files: Readonly<Record<string, MapData>>): MapData {
+export function combineMaps(
+  [last, ...before]: readonly MapData[],
+  files: Readonly<Record<string, MapData>>,
+  shift: number,
+): MapData {
   const outer = mapOf(last);
   const { sources } = before[before.length - 1] ?? last;
   const inner: Steps = { steps: before.map(mapOf), files: sources.map((name) => mapOf(files[name ?? ""] ?? EMPTY)) };
   const names = new Map<string, number>();
-  const mappings = decodedMappings(outer).map((line) =>
+  const mappings = decodedMappings(outer).map((line, index) =>
     line.flatMap((segment): SourceMapSegment[] => {
       const origin = trace(outer, segment, inner);
       if (origin === null) return [];
       const { place, name } = origin;
-      return [name === null ? [segment[0], ...place] : [segment[0], ...place, indexOf(names, name)]];
+      const column = segment[0] + (index === 0 ? shift : 0);
+      return [name === null ? [column, ...place] : [column, ...place, indexOf(names, name)]];
     }),
   );
   const combined = { version: 3 as const, names: [...names.keys()], sources: [...sources], mappings };

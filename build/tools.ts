@@ -21,8 +21,9 @@ export interface Tools {
   minify(code: string): Promise<{ code: string; map: MapData }>;
   /** A bundle whose local variables need no check; of the same length. */
   widenScopes(code: string): Promise<string>;
-  /** The source map over several steps; the last step's comes first. `files`: by source, the maps of what was done to each file. */
-  combineMaps(steps: readonly MapData[], files: Readonly<Record<string, MapData>>): Promise<MapData>;
+  /** The source map over several steps; the last step's comes first. `files`: by source, the maps of what was done to each file.
+   * `shift`: columns that the first line has gained since. */
+  combineMaps(steps: readonly MapData[], files: Readonly<Record<string, MapData>>, shift: number): Promise<MapData>;
 }
 
 /** The compilers in this process. */
@@ -41,6 +42,6 @@ export function localTools(): Tools {
     },
     minify: async (code) => (await import("./minify")).minifyBundle(code),
     widenScopes: async (code) => (await import("./function-scope")).widenScopes(code),
-    combineMaps: async (steps, files) => (await import("./combine-maps")).combineMaps(steps, files),
+    combineMaps: async (steps, files, shift) => (await import("./combine-maps")).combineMaps(steps, files, shift),
   };
 }

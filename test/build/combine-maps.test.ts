@@ -20,7 +20,7 @@ const FILES = { "a.ts": map(["a.ts"], [], "AACA;AACA"), "b.ts": map(["b.ts"], []
 it("leads through all steps and through the file's own map", () => {
   const bundle = map(["a.ts", "b.ts"], [], "AAAA,IACA,ICDA");
   const minified = map(["bundle.js"], [], "AAAA,EAAI,EAAI");
-  const combined = combineMaps([minified, bundle], FILES);
+  const combined = combineMaps([minified, bundle], FILES, 0);
   expect(combined.sources).toEqual(["a.ts", "b.ts"]);
   expect(at(combined, 0)).toEqual({ source: "a.ts", line: 2, column: 0 });
   expect(at(combined, 2)).toEqual({ source: "a.ts", line: 3, column: 0 });
@@ -29,12 +29,19 @@ it("leads through all steps and through the file's own map", () => {
 
 it("leaves out what a step has added itself", () => {
   const bundle = map(["a.ts", "generated"], [], "AAAA,ICAA");
-  const combined = combineMaps([map(["bundle.js"], [], "AAAA,EAAI"), bundle], FILES);
+  const combined = combineMaps([map(["bundle.js"], [], "AAAA,EAAI"), bundle], FILES, 0);
   expect(combined.mappings).toBe("AACA");
 });
 
 it("keeps the name of the oldest step that has one", () => {
   const bundle = map(["a.ts"], ["old"], "AAAAA");
-  expect(combineMaps([map(["bundle.js"], ["new"], "AAAAA"), bundle], FILES).names).toEqual(["old"]);
-  expect(combineMaps([map(["bundle.js"], ["new"], "AAAAA"), map(["a.ts"], [], "AAAA")], FILES).names).toEqual(["new"]);
+  expect(combineMaps([map(["bundle.js"], ["new"], "AAAAA"), bundle], FILES, 0).names).toEqual(["old"]);
+  expect(combineMaps([map(["bundle.js"], ["new"], "AAAAA"), map(["a.ts"], [], "AAAA")], FILES, 0).names).toEqual([
+    "new",
+  ]);
+});
+
+it("shifts the columns of the first line, and of no other", () => {
+  const combined = combineMaps([map(["a.ts"], [], "AAAA;AACA")], FILES, 1);
+  expect(combined.mappings).toBe("CACA;AACA");
 });
