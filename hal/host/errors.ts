@@ -234,6 +234,10 @@ export function errorSnapshotMisfit(name: string, what: string): UserError {
   return snapshot(name, what);
 }
 
+export function errorSnapshotWrite(file: string, problem: string): UserError {
+  return usage("SNAPSHOT_WRITE", `snapshot ${file} cannot be written: ${problem}`);
+}
+
 export function errorTarget(file: string): UserError {
   return usage("TARGET", `${file}: is neither a machine file (JSON) nor an image (as \`xenolith build\` writes)`);
 }

@@ -4,6 +4,7 @@
  *   import { Machine, defaultImagePath, readImage } from "xenolith";
  */
 export { Machine } from "./machine";
+export { type SnapshotHead, readSnapshot, writeSnapshot } from "./snapshot/file";
 export type { MachineSnapshot } from "./snapshot/snapshot";
 export type { ConsoleOutput, LogLine, MachineOptions, RestoreOptions, RunResult } from "./machine-options";
 export { MachineError, type MachineErrorKind } from "./machine-error";

@@ -1,5 +1,6 @@
 /** What one makes a machine of, and what its calls hand back. */
 import type { EngineName } from "./engines/engine";
+import type { Observer } from "./hypervisor/context";
 import type { Flavour } from "./image/format";
 import type { Image } from "./image/image";
 import type { DomainEnd } from "./toolstack/domains";
@@ -30,6 +31,8 @@ export interface MachineOptions {
   readonly onEnd?: (end: DomainEnd) => void;
   /** Called when a domain is made. */
   readonly onDomain?: (domid: number, name: string) => void;
+  /** Called when a host disk has done something (`Observer.disk`). */
+  readonly onDisk?: Observer["disk"];
   /** Native stack that each QuickJS guest may use, bytes. Default 256 KiB, which any thread has. */
   readonly guestStackBytes?: number;
   /** Memory in which the machine shows that it lives (`hypervisor/pulse.ts`), for a watcher in another thread. */

@@ -119,7 +119,9 @@ export class Machinery {
         this.lifecycle.note(domid);
       },
     });
+    const { onDisk } = this.options;
     this.hypervisor.setObserver({
+      ...(onDisk === undefined ? {} : { disk: onDisk }),
       logLine: (domid, at, text) => {
         const domain = this.builder.nameOf(domid);
         this.options.onLog?.({ domain, at, text: this.translator.translate(text) });

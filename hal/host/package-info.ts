@@ -20,6 +20,13 @@ export function packageVersion(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+/** What identifies this build of the program; "source" when it runs from its sources, which may be anything. */
+export function buildId(): string {
+  const folder = path.dirname(fileURLToPath(import.meta.url));
+  const stamp = path.join(folder, ".stamp");
+  return path.basename(folder) === "dist" && fs.existsSync(stamp) ? fs.readFileSync(stamp, "utf8") : "source";
+}
+
 /** The image that the package was built with. */
 export function defaultImagePath(): string {
   return path.join(packageFolder(), "dist", "xenolith.img");

@@ -19,7 +19,7 @@ import {
 } from "../errors";
 import { FLAVOURS, type Flavour } from "../image/format";
 import type { Image } from "../image/image";
-import { Machine } from "../machine";
+import type { Machine } from "../machine";
 import { MachineError } from "../machine-error";
 import type { LogLine, MachineOptions } from "../machine-options";
 import { makeDefaultDisk } from "../toolstack/default-disk";
@@ -30,6 +30,15 @@ import type { MachineConfig } from "../toolstack/machine-file";
 import { Interaction } from "./interactive/interact";
 import { PACES, type PaceName } from "./interactive/pace";
 import { Bootchart } from "./bootchart";
+import {
+  type MachineOrigin,
+  type PreparedMachine,
+  type Wishes,
+  makeMachine,
+  readForBoot,
+  restoreMachine,
+  saveMachine,
+} from "./boot-machine";
 import { type Work, bootDocument } from "./document";
 import { type CommandIo, type CommandThread, type Output, withProgress } from "./io";
 import { ladders, logLine, workloadReport } from "./report";
@@ -43,12 +52,18 @@ interface BootFlags {
   readonly append: readonly string[];
   readonly engine: EngineName;
   readonly flavour: Flavour;
+  /** Whether the user asked for that flavour. */
+  readonly hasFlavour: boolean;
   readonly seed?: number;
   readonly blocks: number;
   readonly depth: number;
   readonly json?: true;
   readonly watchdog: number;
   readonly bootchart?: true;
+  readonly snapshot?: string;
+  readonly restore?: string;
+  readonly diskOverlay?: true;
+  readonly cache: boolean;
   readonly quiet?: true;
   readonly interactive?: true;
   readonly time: PaceName;
@@ -56,7 +71,7 @@ interface BootFlags {
 
 /** As commander gives them: a list that nobody began is not there. */
 type Lists = "disk" | "exec" | "append";
-type GivenFlags = Omit<BootFlags, Lists> & Partial<Pick<BootFlags, Lists>>;
+type GivenFlags = Omit<BootFlags, Lists | "hasFlavour"> & Partial<Pick<BootFlags, Lists>>;
 
 /** A boot that is under way. */
 interface Boot {
@@ -73,6 +88,12 @@ interface Boot {
 
 /** Blocks at each end of a disk that the workload leaves alone: what a boot reads there is then the same after it as before. */
 const SPARED_BLOCKS = 256;
+/** What the bootchart calls the moment from which there is a machine. */
+const MADE_MARKS: Readonly<Record<MachineOrigin, string>> = {
+  boot: "machine made",
+  cache: "restored from the boot cache",
+  snapshot: "restored from a snapshot",
+};
 /** Lines of a dead domain's log that are shown to whom the log was not shown. */
 const LAST_LINES = 24;
 
@@ -127,9 +148,15 @@ export function addBoot(program: Command, io: CommandIo): void {
         .choices(PACES)
         .default("virtual"),
     )
-    .action((target: string | undefined, flags: GivenFlags) =>
-      boot(target, { ...flags, disk: flags.disk ?? [], exec: flags.exec ?? [], append: flags.append ?? [] }, io),
-    );
+    .option("--snapshot <file>", "save the machine when its boot is done, before the work")
+    .option("--restore <file>", "go on from a saved machine instead of booting")
+    .option("--disk-overlay", "keep what is written to disk files in memory, and the files as they are")
+    .option("--no-cache", "boot, even if the booted machine is in the cache")
+    .action((target: string | undefined, flags: GivenFlags, command: Command) => {
+      const given = { disk: flags.disk ?? [], exec: flags.exec ?? [], append: flags.append ?? [] };
+      const hasFlavour = command.getOptionValueSource("flavour") === "cli";
+      return boot(target, { ...flags, ...given, hasFlavour }, io);
+    });
 }
 
 async function boot(target: string | undefined, flags: BootFlags, io: CommandIo): Promise<void> {
@@ -137,8 +164,10 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   const chart = new Bootchart(thread?.timeOrigin);
   thread?.setWatchdog(flags.watchdog);
   if (flags.engine === "quickjs") prepareQuickJS();
-  const { image, config, isBuiltIn } = loadTarget(target, flags.image);
+  const { image, config: named, isBuiltIn } = loadTarget(target, flags.image);
   chart.mark("image read");
+  const saved = flags.restore === undefined ? null : await readForBoot(flags.restore, flags.engine, image);
+  const config = saved !== null && isBuiltIn ? saved.data.origin.config : named;
   const guest = flags.domain ?? config.domains[config.domains.length - 1].name;
   const run: Boot = { flags, io, chart, guest, log: [], interaction: interactionOf(flags, io) };
   const append = parseAppend(flags.append, config);
@@ -146,8 +175,8 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   checkCommandLines(wanted, append, image);
   if (flags.exec.length > 0) checkPrograms(flags.exec, image);
   else if (run.interaction === null) checkWorkload(wanted, guest);
-  const made = isBuiltIn && flags.disk.length === 0 ? makeDisks(config) : [];
-  const machine = await Machine.create({
+  const made = isBuiltIn && saved === null && flags.disk.length === 0 ? makeDisks(config) : [];
+  const options: MachineOptions = {
     image,
     config: wanted,
     engine: flags.engine,
@@ -157,16 +186,39 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
     onLog: (line) => takeLine(run, line),
     ...(run.interaction === null ? {} : { onConsole: (output) => run.interaction?.output(output) }),
     ...(thread === undefined ? {} : threadOptions(thread)),
+    ...(flags.diskOverlay ? { diskWrites: "overlay" } : {}),
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-  });
+  };
+  const prepared =
+    saved === null
+      ? await makeMachine(options, flags.cache)
+      : await restoreMachine(flags.restore as string, saved, wishesOf(options, flags), options);
   for (const file of made) io.stderr.write(`made ${file} (16 MiB)\n`);
+  await useMachine(prepared, run);
+}
+
+/** What the command line asks of a snapshot's machine. */
+function wishesOf({ config, append, seed }: MachineOptions, flags: BootFlags): Wishes {
+  return {
+    config,
+    flavour: flags.hasFlavour ? flags.flavour : undefined,
+    ...(flags.append.length === 0 ? {} : { append }),
+    ...(seed === undefined ? {} : { seed }),
+  };
+}
+
+async function useMachine(prepared: PreparedMachine, run: Boot): Promise<void> {
+  const { machine } = prepared;
+  const { flags, io } = run;
   try {
-    runMachine(machine, run);
+    await runMachine(prepared, run);
   } catch (error) {
     if (error instanceof MachineError && !showsLog(flags)) io.stderr.write(lastLines(run));
     throw error;
   } finally {
     machine.dispose();
+    const complaints = await prepared.finish();
+    if (flags.bootchart) for (const complaint of complaints) io.stderr.write(`xenolith: ${complaint}\n`);
   }
 }
 
@@ -179,17 +231,22 @@ function threadOptions(thread: CommandThread): Partial<MachineOptions> {
   };
 }
 
-function runMachine(machine: Machine, run: Boot): void {
+async function runMachine(prepared: PreparedMachine, run: Boot): Promise<void> {
+  const { machine, from } = prepared;
   const { flags, io, chart } = run;
   const chatter = chatterOf(run);
-  chart.mark("machine made");
-  withProgress(io.stderr, showsLog(flags) ? "" : "booting ...", () => machine.boot());
+  chart.mark(MADE_MARKS[from]);
+  withProgress(io.stderr, showsLog(flags) ? "" : "booting ...", () => prepared.boot());
   chart.mark("booted");
   if (showsLog(flags)) chatter.write(ladders(machine, chatter.colours));
+  if (flags.snapshot !== undefined) {
+    await saveMachine(machine, flags.snapshot);
+    io.stderr.write(`saved ${flags.snapshot}: the machine as it is now, before the work\n`);
+  }
   const work = flags.exec.length > 0 || run.interaction !== null ? execute(machine, run) : verify(machine, run);
   if (run.interaction !== null) interact(machine, run, run.interaction);
   if (flags.bootchart) chatter.write(`\n${chart.table()}\n`);
-  if (flags.json) printDocument(machine, run, work);
+  if (flags.json) printDocument(prepared, run, work);
 }
 
 /** What -i needs: a thread that somebody serves with input. Throws UserError when the flags contradict it. */
@@ -231,10 +288,11 @@ function execute(machine: Machine, { flags, io, chart, guest }: Boot): Work {
   return { workload: null, runs };
 }
 
-function printDocument(machine: Machine, { flags, io, chart }: Boot, work: Work): void {
+function printDocument({ machine, from }: PreparedMachine, { flags, io, chart }: Boot, work: Work): void {
   const document = bootDocument(machine, work, {
-    start: chart.between(null, "machine made"),
-    boot: chart.between("machine made", "booted"),
+    from,
+    start: chart.between(null, MADE_MARKS[from]),
+    boot: chart.between(MADE_MARKS[from], "booted"),
     work: chart.between("booted", "work done"),
     phases: flags.bootchart ? chart.phases() : null,
   });

@@ -4,6 +4,7 @@ import type { Machine } from "../machine";
 import { packageVersion } from "../package-info";
 import type { Counters } from "../toolstack/counters";
 import type { WorkloadResult } from "../toolstack/workload";
+import type { MachineOrigin } from "./boot-machine";
 import type { Phase } from "./bootchart";
 
 /** Version of the document's own layout. */
@@ -43,6 +44,8 @@ export interface Work {
 
 /** How long it took, wall milliseconds. */
 export interface HostTimes {
+  /** Where the booted machine came from. */
+  readonly from: MachineOrigin;
   readonly start: number;
   readonly boot: number;
   /** Workload or programs. */
@@ -92,9 +95,10 @@ function domainEntry(machine: Machine, name: string): object {
 }
 
 function hostEntry(workload: WorkloadResult | null, times: HostTimes): object {
-  const { start, boot, work } = times;
+  const { from, start, boot, work } = times;
   const iopsWall = workload === null ? null : Math.round((workload.ops * 1000) / Math.max(0.1, work));
   return {
+    from,
     wallMs: { start, boot, ...(workload === null ? { programs: work } : { workload: work }) },
     iopsWall,
     rssBytes: process.resourceUsage().maxRSS * 1024,

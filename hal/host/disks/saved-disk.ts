@@ -25,7 +25,8 @@ export interface SavedFileDisk {
   readonly kind: "file";
   readonly info: HostDiskInfo;
   readonly file: string;
-  readonly content: FileIdentity;
+  /** null: whoever restores it has compared what matters. */
+  readonly content: FileIdentity | null;
   /** Blocks that were written; null: they were written to the file itself. */
   readonly overlay: SavedBlocks | null;
 }

@@ -33,6 +33,8 @@ export type TieBreak = (candidates: readonly Candidate[]) => number;
 export interface Observer {
   logLine?(domid: number, at: number, text: string): void;
   shutdown?(domid: number, reason: number, report: string | null): void;
+  /** A host disk has done something: HOSTDISK_*, and for reads and writes that went well the bytes, which are the guest's memory. */
+  disk?(index: number, op: number, sector: number, data: Uint8Array | null): void;
 }
 
 export interface Context {

@@ -83,8 +83,12 @@ function transferSegments(context: Context, disk: HostDisk, request: DiskRequest
     const start = frameOffset(context, segment.frame) + segment.offset;
     const data = context.memory.u8.subarray(start, start + segment.length);
     const status = request.op === HOSTDISK_READ ? disk.read(segment.sector, data) : disk.write(segment.sector, data);
-    if (status !== 0) return { status: status < 0 ? status : -EIO, crc: result.crc };
+    if (status !== 0) {
+      context.observer.disk?.(request.disk, request.op, segment.sector, null);
+      return { status: status < 0 ? status : -EIO, crc: result.crc };
+    }
     result.crc = crc32(data, result.crc);
+    context.observer.disk?.(request.disk, request.op, segment.sector, data);
   }
   return result;
 }
@@ -93,6 +97,7 @@ function perform(context: Context, request: DiskRequest): Transfer {
   if (request.refused !== 0) return { status: request.refused, crc: 0 };
   const disk = context.disks[request.disk];
   if (disk === undefined || disk === null) return { status: -ENODEV, crc: 0 };
+  if (request.segments.length === 0) context.observer.disk?.(request.disk, request.op, request.sector, null);
   switch (request.op) {
     case HOSTDISK_READ:
     case HOSTDISK_WRITE:

@@ -72,6 +72,11 @@ export class Image {
     return text;
   }
 
+  /** Files that have been asked for so far, and were right. */
+  usedFiles(): string[] {
+    return [...this.checked.keys()];
+  }
+
   /** The kernel of a flavour. */
   kernel(flavour: Flavour): ImageBundle {
     const file = bundlePath("kernel", "kernel", flavour);

@@ -67,7 +67,7 @@ export class Disks {
   /** Throws UserError unless every file is what it was when it was saved. */
   checkSaved(saved: readonly SavedOpenDisk[]): void {
     for (const { disk, target } of saved) {
-      if (disk.kind !== "file") continue;
+      if (disk.kind !== "file" || disk.content === null) continue;
       const file = this.fileOf(disk, target);
       if (!isSameContent(file, disk.content)) throw errorSnapshotDiskChanged(file, disk.content.sha256);
     }
