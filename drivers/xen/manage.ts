@@ -13,11 +13,11 @@ import { IS_ERR } from "xenolith/linux/err";
 import { EAGAIN } from "xenolith/linux/errno";
 import { late_initcall } from "xenolith/linux/init";
 import { local_irq_restore, local_irq_save } from "xenolith/linux/interrupt";
-import { panic } from "xenolith/linux/kernel";
 import { kthread_run } from "xenolith/linux/kthread";
 import { pr_err, pr_info } from "xenolith/linux/printk";
 import { kernel_halt, kernel_power_off, kernel_restart } from "xenolith/linux/reboot";
-import { for_each_process, task_state_to_char, type Sleeps } from "xenolith/linux/sched";
+import type { Sleeps } from "xenolith/linux/sched";
+import { handle_sysrq } from "xenolith/linux/sysrq";
 import { ptr } from "xenolith/linux/types";
 import {
   XBT_NIL,
@@ -150,23 +150,6 @@ function* shutdown_changed(_watch: xenbus_watch, _path: string, _token: string):
 }
 
 // ---- control/sysrq ----------------------------------------------------------------------------------------------------------------------
-
-function show_tasks(): void {
-  for (const task of for_each_process()) {
-    pr_info("task:%-15s state:%s pid:%-5d\n", task.comm, task_state_to_char(task), task.pid);
-  }
-}
-
-/** The keys that make sense here: c crashes, o powers off, b reboots at once, t lists the tasks, anything else asks for help. */
-function handle_sysrq(key: string): void {
-  const poweroff = shutdown_handlers[0];
-  const reboot = shutdown_handlers[2];
-  if (key === "c") panic("sysrq triggered crash");
-  else if (key === "o") kthread_run(run_handler, poweroff, "sysrq-poweroff");
-  else if (key === "b") kthread_run(run_handler, reboot, "sysrq-reboot");
-  else if (key === "t") show_tasks();
-  else pr_info("sysrq: HELP : reboot(b) crash(c) poweroff(o) show-task-states(t)\n");
-}
 
 function* sysrq_changed(_watch: xenbus_watch, _path: string, _token: string): Sleeps<void> {
   for (;;) {
