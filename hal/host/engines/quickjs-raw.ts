@@ -31,8 +31,6 @@ interface EmscriptenModule {
     freeHostRef: (asyncify: undefined, runtime: Pointer, id: number) => void;
   };
   UTF8ToString(pointer: Pointer): string;
-  lengthBytesUTF8(text: string): number;
-  stringToUTF8(text: string, pointer: Pointer, size: number): void;
 }
 
 interface ForeignFunctions {
@@ -291,7 +289,7 @@ export class RawQuickJS {
   /** Evaluates a script; the value it ends with, or an exception value, owned by the caller. */
   evaluate(raw: RawContext, code: string, file: string): Pointer {
     const pointer = this.copyString(code);
-    const value = this.ffi.QTS_Eval(raw.pointer, pointer, this.module.lengthBytesUTF8(code), file, 0, 0);
+    const value = this.ffi.QTS_Eval(raw.pointer, pointer, Buffer.byteLength(code), file, 0, 0);
     this.module._free(pointer);
     return value;
   }
@@ -350,11 +348,14 @@ export class RawQuickJS {
     return start;
   }
 
+  /** A text in the engine's memory as a C string. Node writes it: the package's own way looks at each character, which for a kernel takes long. */
   private copyString(text: string): Pointer {
-    const size = this.module.lengthBytesUTF8(text) + 1;
+    const size = Buffer.byteLength(text) + 1;
     const pointer = this.module._malloc(size);
     if (pointer === 0) throw new RangeError(`the engine's memory cannot hold a text of ${size} bytes`);
-    this.module.stringToUTF8(text, pointer, size);
+    const { buffer, byteOffset } = this.module.HEAPU8;
+    Buffer.from(buffer, byteOffset + pointer, size).write(text);
+    this.module.HEAPU8[pointer + size - 1] = 0;
     return pointer;
   }
 

@@ -32,6 +32,22 @@ describe("quickjs-raw", () => {
     expect(pages.equals(Buffer.alloc(size))).toBe(true);
   });
 
+  it("evaluate, newString: texts of any length and characters arrive as they are", async () => {
+    const raw = await RawQuickJS.create(64 << 20);
+    const context = raw.newContext(LIMITS);
+    const text = `${"µ€😀x".repeat(50_000)}end`;
+    const same = raw.evaluate(context, `(function (given) { return given === ${JSON.stringify(text)}; })`, "t.js");
+    const answers: number[] = [];
+    const take = raw.newFunction(context, 1, 0, "take", (_argc, argv) => (answers.push(raw.argumentInt(argv, 0)), 0));
+    for (const given of [text, `${text}.`]) {
+      const value = raw.newString(context, given);
+      const answer = raw.call(context, same, [value]);
+      raw.free(context, raw.call(context, take, [answer]));
+      for (const owned of [value, answer]) raw.free(context, owned);
+    }
+    expect(answers).toEqual([1, 0]);
+  });
+
   it("takeException: names what was thrown and where", async () => {
     const raw = await RawQuickJS.create(64 << 20);
     const context = raw.newContext(LIMITS);
