@@ -206,7 +206,9 @@ export class Machine {
 
   /** How domains have ended by themselves, oldest first; the last few. */
   ends(): readonly DomainEnd[] {
-    return this.parts.lifecycle.endsSince(0);
+    const { lifecycle, translator } = this.parts;
+    const inSources = (report: string | null) => (report === null ? null : translator.translate(report));
+    return lifecycle.endsSince(0).map((end) => ({ ...end, report: inSources(end.report) }));
   }
 
   // ---- running
