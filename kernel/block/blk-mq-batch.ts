@@ -3,6 +3,7 @@
  * the clock, the counters of the disk, the queue's count of entries.
  */
 import { COST_REQUEST_COMPLETE } from "../../hal/abi/control";
+import { BUG_ON } from "xenolith/linux/kernel";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { charge_times, local_clock } from "xenolith/linux/ktime";
 import { bio_endio } from "xenolith/linux/bio";
@@ -25,7 +26,7 @@ export function blk_mq_end_request_batch(iob: io_comp_batch): void {
 }
 EXPORT_SYMBOL(blk_mq_end_request_batch);
 
-/** Ends requests as long as they are of one hardware queue, one device and one operation. Returns the first that is not, or null. */
+/** Ends requests as long as they are of one device and one operation. Returns the first that is not, or null. */
 function end_alike(first: request, now: number): request | null {
   const { q, mq_hctx: hctx, part } = first;
   const flags = first.cmd_flags;
@@ -36,6 +37,7 @@ function end_alike(first: request, now: number): request | null {
   let count = 0;
   let rq: request | null = first;
   do {
+    if (__DEBUG__) BUG_ON(rq.mq_hctx !== hctx);
     if (rq.state !== MQ_RQ_IN_FLIGHT) bad_request(rq, "completed twice, or without having been started");
     const bio = rq.bio;
     const next: request | null = rq.rq_next;
@@ -57,7 +59,7 @@ function end_alike(first: request, now: number): request | null {
     rq.tag = BLK_MQ_NO_TAG;
     put_free(tags, rq);
     rq = next;
-  } while (rq !== null && rq.mq_hctx === hctx && rq.part === part && rq.cmd_flags === flags);
+  } while (rq !== null && rq.cmd_flags === flags && rq.part === part);
   charge_times(COST_REQUEST_COMPLETE, count);
   if (part !== null) blk_account_io_batch(part, flags, count, bytes, started, first.start_time_ns, now);
   blk_mq_tags_freed(hctx, count);

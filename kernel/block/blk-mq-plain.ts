@@ -6,9 +6,8 @@
  * It does what the long way does for these bios, nothing else: whatever is special about a bio, its queue or the plug makes it say no, before
  * it has changed anything. `queue->plain` sums up what only seldom changes.
  */
-import { COST_BIO_SUBMIT, COST_REQUEST_DISPATCH } from "../../hal/abi/control";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
-import { charge_both } from "xenolith/linux/ktime";
+import { charge_plain_bio } from "xenolith/linux/ktime";
 import { current } from "xenolith/linux/sched";
 import { smp_processor_id } from "xenolith/linux/smp";
 import { REQ_FUA, REQ_NOWAIT, REQ_OP_MASK, REQ_OP_WRITE, REQ_PREFLUSH, SECTOR_SIZE } from "xenolith/linux/blk_types";
@@ -70,7 +69,7 @@ export function submit_bio_nowait(bio: bio): boolean {
   const rq = tags.free;
   if (rq === null) return submit_bio_any(bio);
   tags.free = rq.rq_next;
-  rq.start_time_ns = charge_both(COST_BIO_SUBMIT, COST_REQUEST_DISPATCH);
+  rq.start_time_ns = charge_plain_bio();
   q.q_usage++;
   if (rq.mq_hctx !== hctx) {
     rq.q = q;

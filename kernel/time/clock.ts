@@ -5,12 +5,20 @@
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { NSEC_PER_JIFFY } from "xenolith/linux/jiffies";
 import { NSEC_PER_SEC } from "xenolith/linux/ktime";
-import { CONTROL_COST_COUNT, CONTROL_COSTS, COST_CLOCK_READ, COST_CPU_RELAX } from "../../hal/abi/control";
+import {
+  CONTROL_COST_COUNT,
+  CONTROL_COSTS,
+  COST_BIO_SUBMIT,
+  COST_CLOCK_READ,
+  COST_CPU_RELAX,
+  COST_REQUEST_DISPATCH,
+} from "../../hal/abi/control";
 import { clock, control } from "../../hal/guest/hal";
 import { this_cpu } from "../sched/cpu";
 
 /** The cost table. Doubles, as the clock is: QuickJS adds a double and an integer three times as slowly as two doubles. */
 const costs = new Float64Array(CONTROL_COST_COUNT);
+let plain_bio_ns = 0;
 let last_read_ns = 0;
 /** Nanoseconds between 1970 and the machine's start. */
 let epoch_ns = 0;
@@ -23,6 +31,7 @@ export function set_wall_clock(seconds: number, nanoseconds: number): void {
 /** Takes the cost table from the hypervisor. Called by boot, before anything is charged. */
 export function read_costs(): void {
   for (let cost = 0; cost < CONTROL_COST_COUNT; cost++) costs[cost] = control[CONTROL_COSTS + cost];
+  plain_bio_ns = costs[COST_BIO_SUBMIT] + costs[COST_REQUEST_DISPATCH];
 }
 
 export function charge(cost: number): void {
@@ -30,10 +39,10 @@ export function charge(cost: number): void {
 }
 EXPORT_SYMBOL(charge);
 
-export function charge_both(cost: number, other: number): number {
-  return (clock[this_cpu.clock_index] += costs[cost] + costs[other]);
+export function charge_plain_bio(): number {
+  return (clock[this_cpu.clock_index] += plain_bio_ns);
 }
-EXPORT_SYMBOL(charge_both);
+EXPORT_SYMBOL(charge_plain_bio);
 
 export function charge_times(cost: number, times: number): void {
   clock[this_cpu.clock_index] += costs[cost] * times;

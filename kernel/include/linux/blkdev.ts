@@ -218,7 +218,7 @@ export class rq_list {
   tail: request | null = null;
 }
 
-/** struct io_comp_batch: requests that a driver found done together. They all ended well. */
+/** struct io_comp_batch: requests of one hardware queue that a driver found done together. They all ended well. */
 export class io_comp_batch {
   readonly req_list = new rq_list();
 }

@@ -18,8 +18,8 @@ export declare function ktime_get_real_ns(): number;
 export declare function ktime_get_real_seconds(): number;
 /** Adds COST_* `cost` (hal/abi/control.ts) to this CPU's clock: the kernel's own fixed costs. Drivers do not call it. */
 export declare function charge(cost: number): void;
-/** Adds two of them; returns what `local_clock` says then. */
-export declare function charge_both(cost: number, other: number): number;
+/** Adds what submitting a bio and making a request of it cost; returns what `local_clock` says then. */
+export declare function charge_plain_bio(): number;
 /** Adds it `times` times. */
 export declare function charge_times(cost: number, times: number): void;
 /** Adds `ns` nanoseconds to this CPU's clock. */

@@ -361,7 +361,7 @@ export function blkif_put_page_request(
   page_write32(page, slot + (SECTOR_NUMBER + 1), high);
   page_write32(page, slot + SEG, gref);
   page_write32(page, slot + (SEG + 1), sects);
-  if (page === r.bounce) scatter(r, first);
+  if (r.bounce !== null && page === r.bounce) scatter(r, first);
 }
 
 /** Copies such a request from the bounce page to a slot that straddles two pages, from word `first` of the ring on. */
@@ -414,7 +414,9 @@ function response_page(r: front_ring, first: number): shared_page {
 
 /** Its first word in that page. */
 export function blkif_response_word(r: front_ring, i: number, page: shared_page): number {
-  return page === r.bounce ? 0 : RING_SLOT_WORD(r, i) & (PAGE_WORDS - 1);
+  const first = RING_SLOT_WORD(r, i);
+  if (r.bounce === null) return first;
+  return page === r.bounce ? 0 : first & (PAGE_WORDS - 1);
 }
 
 // Each of its words is to be read once.
