@@ -5,6 +5,7 @@ import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";
 import { parseMachineFile } from "xenolith";
+import { shape } from "../../../docs/shape";
 import { scratchFolder, xenolith } from "./run";
 
 const ROOT = path.resolve(import.meta.dirname, "../../../..");
@@ -14,16 +15,6 @@ const at = scratchFolder();
 /** Texts of the fenced blocks of a language. */
 function blocks(language: string): string[] {
   return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\`$`, "gm"))].map((match) => match[1]);
-}
-
-/** A text without what may differ. */
-function shape(text: string): string {
-  return text
-    .replace(/\b[0-9a-f]{64}\b/g, "HASH")
-    .replace(/\d+(\.\d+)?/g, "#")
-    .replace(/─+/g, "─")
-    .replace(/ +/g, " ")
-    .trim();
 }
 
 /** Cuts a command into words, with double quotes. */
