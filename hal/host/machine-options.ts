@@ -37,6 +37,11 @@ export interface MachineOptions {
   readonly guestStackBytes?: number;
   /** Memory in which the machine shows that it lives (`hypervisor/pulse.ts`), for a watcher in another thread. */
   readonly pulse?: Float64Array;
+  /**
+   * Wall time that a guest of the V8 engine may run without a pause before the call throws MachineError and the machine is over, ms; 0: for
+   * ever. Default 30,000. Nobody looks while a debugger is attached. QuickJS needs none of this.
+   */
+  readonly guestLimitMs?: number;
   /** Folder that relative disk files are in; default the working directory. */
   readonly folder?: string;
   /** "overlay" keeps what is written to disk files in memory, and the files as they are; default "file". */

@@ -6,8 +6,10 @@
 import { XenConsoled } from "./console/console";
 import type { Engine } from "./engines/engine";
 import { Hypervisor } from "./hypervisor/hypervisor";
+import { createPulse } from "./hypervisor/pulse";
 import type { Flavour } from "./image/format";
 import type { MachineOptions } from "./machine-options";
+import { Pump } from "./pump";
 import { Attachments, createAttachmentsState } from "./toolstack/attachments";
 import { Disks } from "./toolstack/disks";
 import { DomainBuilder } from "./toolstack/domains";
@@ -18,6 +20,9 @@ import { Programs } from "./toolstack/programs";
 import { StackTranslator } from "./toolstack/stack-trace";
 import type { HostConnection } from "./xenstored/host-connection";
 import { XenStored } from "./xenstored/xenstored";
+
+/** Wall time that a guest of the V8 engine may run without a pause, ms. */
+const GUEST_LIMIT_MS = 30_000;
 
 export class Machinery {
   readonly seed: number;
@@ -36,6 +41,8 @@ export class Machinery {
   readonly hindrances: Hindrances;
   /** Folder that relative disk files are in. */
   readonly folder: string;
+  /** Lets the machine run. */
+  readonly pump: Pump;
 
   /** Parts of a machine without domains. Throws UserError. */
   constructor(readonly options: MachineOptions, readonly engine: Engine) {
@@ -43,13 +50,19 @@ export class Machinery {
     this.seed = options.seed ?? options.config.seed;
     this.folder = options.folder ?? process.cwd();
     this.translator = new StackTranslator(options.image);
+    const pulse = options.pulse ?? createPulse();
     this.hypervisor = new Hypervisor({
       memory: engine.memory,
       seed: String(this.seed),
       costs: costsOf(options.config),
       quantumNs: options.config.quantumNs,
       trace: options.trace ?? "hash",
-      ...(options.pulse === undefined ? {} : { pulse: options.pulse }),
+      pulse,
+    });
+    this.pump = new Pump({
+      limitMs: engine.name === "v8" ? options.guestLimitMs ?? GUEST_LIMIT_MS : 0,
+      pulse,
+      nameOf: (domid) => this.builder.nameOf(domid),
     });
     const memory = () => engine.memory;
     this.xenstored = new XenStored({

@@ -227,6 +227,8 @@ function threadOptions(thread: CommandThread): Partial<MachineOptions> {
   return {
     pulse: thread.pulse,
     guestStackBytes: thread.guestStackBytes,
+    // The watchdog looks.
+    guestLimitMs: 0,
     onDomain: (domid, name) => thread.nameDomain(domid, name),
   };
 }

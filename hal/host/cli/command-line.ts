@@ -4,7 +4,7 @@
  * An error that the user can mend is one line; our own fault shows its stack.
  */
 import { Command, CommanderError } from "commander";
-import { EXIT_FAILED, EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_USAGE, UserError } from "../errors";
+import { EXIT_FAILED, EXIT_INTERNAL, EXIT_OK, EXIT_PANIC, EXIT_TIMEOUT, EXIT_USAGE, UserError } from "../errors";
 import { MachineError } from "../machine-error";
 import { packageVersion } from "../package-info";
 import { addBoot } from "./boot";
@@ -51,7 +51,7 @@ function explain(error: unknown, io: CommandIo): number {
   }
   if (error instanceof MachineError) {
     io.stderr.write(`xenolith: ${error.message}\n`);
-    return error.kind === "death" ? EXIT_PANIC : EXIT_FAILED;
+    return { death: EXIT_PANIC, stuck: EXIT_FAILED, hang: EXIT_TIMEOUT }[error.kind];
   }
   const text = error instanceof Error ? error.stack ?? error.message : String(error);
   io.stderr.write(`xenolith: this is our own fault, please report it:\n${text}\n`);

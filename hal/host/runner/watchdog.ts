@@ -4,24 +4,13 @@
  * It counts its own ticks without a beat, not the time that has passed: a process that was stopped, or a laptop that slept, has not hung. And the
  * process must have used the processor for half of that time: one that hardly gets any has not hung either.
  */
-import { PULSE_BEATS, PULSE_CALL, PULSE_CLOCK, PULSE_DOMID, PULSE_HOST, PULSE_VCPU } from "../hypervisor/pulse";
+import { PULSE_BEATS, PULSE_DOMID, PULSE_HOST } from "../hypervisor/pulse";
+import { type Hang, takeHang } from "./hang";
 
 /** Ticks without a beat that make a hang. */
 const TICKS = 20;
 /** Part of the time for which the process must have had a processor. */
 const BUSY = 0.5;
-
-/** A guest that does not return. */
-export interface Hang {
-  readonly domid: number;
-  readonly vcpu: number;
-  /** The hypercall that it is inside of, or -1. */
-  readonly call: number;
-  /** Virtual time at which it was entered, ns. */
-  readonly clock: number;
-  /** Wall seconds without a beat, at least. */
-  readonly seconds: number;
-}
 
 export class Watchdog {
   private timer: NodeJS.Timeout | null = null;
@@ -62,13 +51,7 @@ export class Watchdog {
     }
     if (++this.ticks < TICKS || this.cpuMs() - this.busyMs < seconds * 1000 * BUSY) return;
     this.stop();
-    this.onHang({
-      domid: pulse[PULSE_DOMID],
-      vcpu: pulse[PULSE_VCPU],
-      call: pulse[PULSE_CALL],
-      clock: pulse[PULSE_CLOCK],
-      seconds,
-    });
+    this.onHang(takeHang(pulse, seconds));
   }
 }
 

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { createPulse, pulseEnter, pulseLeave, PULSE_CALL } from "../../../../hal/host/hypervisor/pulse";
 import { __HYPERVISOR_grant_table_op } from "../../../../hal/abi/xen";
-import { describeHang } from "../../../../hal/host/runner/hang";
-import { type Hang, Watchdog } from "../../../../hal/host/runner/watchdog";
+import { type Hang, describeHang } from "../../../../hal/host/runner/hang";
+import { Watchdog } from "../../../../hal/host/runner/watchdog";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
