@@ -33,7 +33,7 @@ export interface MachineOptions {
   readonly onDomain?: (domid: number, name: string) => void;
   /** Called when a host disk has done something (`Observer.disk`). */
   readonly onDisk?: Observer["disk"];
-  /** Native stack that each QuickJS guest may use, bytes. Default 256 KiB, which any thread has. */
+  /** Native stack that each QuickJS guest may use, bytes. Default 128 KiB, which any thread has. */
   readonly guestStackBytes?: number;
   /** Memory in which the machine shows that it lives (`hypervisor/pulse.ts`), for a watcher in another thread. */
   readonly pulse?: Float64Array;

@@ -30,8 +30,8 @@ onEngine("v8", "a guest that does not return", ({ adopt }) => {
       kind: "hang",
       message: expect.stringMatching(/^domU \(vCPU 0\) has run for 1\.5 s without a pause, in its own code/) as string,
     });
-    expect(() => machine.advance(1)).toThrow(first as Error);
-    expect(() => machine.runWhile(() => true, 1)).toThrow(first as Error);
+    expect(() => machine.advance(1)).toThrow(MachineError);
+    expect(() => machine.runWhile(() => true, 1)).toThrow(/^domU \(vCPU 0\)/);
   });
 
   it("does not make the thread unfit for another machine", async () => {

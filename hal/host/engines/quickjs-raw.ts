@@ -9,6 +9,7 @@
  */
 import baseVariant from "@jitl/quickjs-wasmfile-release-sync";
 import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSWASMModule } from "quickjs-emscripten-core";
+import { ALL_INTRINSICS, GUEST_INTRINSICS } from "./quickjs-intrinsics";
 import { compileQuickJS } from "./quickjs-module";
 
 /** An address in the WASM heap. */
@@ -66,6 +67,11 @@ export type HostFunction = (argc: number, argv: Pointer) => Pointer;
 /** Ids of our own host functions start here, far above the package's. */
 const HOST_FUNCTION_BASE = 0x20000000;
 const FUNCTIONS_PER_DOMAIN = 8;
+/** Id of the function that says where its arguments are. */
+const PROBE_FUNCTION = 0x3fffffff;
+const PROBE_STACK_BYTES = 64 << 10;
+/** Stack that the engine takes between a hypercall's arguments and the host, bytes, and some more. */
+const HOST_CALL_BYTES = 4096;
 const WASM_PAGE_SIZE = 65536;
 /** What the package's module asks for at the start, and the most that it can address. */
 const WASM_PAGES_INITIAL = 256;
@@ -78,30 +84,14 @@ const SEARCH_WORDS = 16;
 const STATIC_WORDS = 1 << 16;
 const PROBE_BYTES = 256 << 10;
 
-/** Bits of the intrinsics that a guest gets: all of the language but Date (2), so that nothing tells it the host's time. */
-const INTRINSICS = {
-  baseObjects: 1,
-  eval: 4,
-  stringNormalize: 8,
-  regExp: 16,
-  regExpCompiler: 32,
-  json: 64,
-  proxy: 128,
-  mapSet: 256,
-  typedArrays: 512,
-  promise: 1024,
-  bigInt: 2048,
-};
-const GUEST_INTRINSICS = Object.values(INTRINSICS).reduce((sum, bit) => sum | bit, 0);
-/** All intrinsics: for the context that counts another one's memory. */
-const ALL_INTRINSICS = 0;
-
 /** One guest's handles: addresses, so that they mean the same in a copy of the memory. */
 export interface RawContext {
   readonly runtime: Pointer;
   readonly pointer: Pointer;
   /** A second context of the runtime, for counting its memory; 0 until that was needed. */
   counter: Pointer;
+  /** Where the engine's stack began when it was made; absent: where it begins in a fresh instance. */
+  readonly top?: Pointer;
 }
 
 /** Where the finaliser of an aliasing ArrayBuffer is found. */
@@ -119,6 +109,11 @@ export class RawQuickJS {
   private readonly undefinedValue: Pointer;
   private readonly functions: (HostFunction | undefined)[] = [];
   private readonly interrupts = new Map<Pointer, () => boolean>();
+  /** Arguments of the innermost hypercall that is under way: as deep as the engine's stack is in use. 0: not at all. */
+  deepest: Pointer = 0;
+  /** Where the engine's stack began when the first guest was made, and where it begins now. */
+  private stackTop: Pointer = 0;
+  private stackRest: Pointer = 0;
   private layout: AliasLayout | null = null;
   /** Word that holds the end of the heap: what the allocator has taken of the memory so far. */
   private breakWord = 0;
@@ -164,7 +159,27 @@ export class RawQuickJS {
     // The engine's own count sees a few bytes of each block whatever its size; a quarter stands for blocks of 32 bytes and more.
     this.ffi.QTS_RuntimeSetMemoryLimit(runtime, limits.heap / 4);
     this.ffi.QTS_RuntimeSetMaxStackSize(runtime, limits.stack);
-    return { runtime, pointer: this.ffi.QTS_NewContext(runtime, GUEST_INTRINSICS), counter: 0 };
+    return { runtime, pointer: this.ffi.QTS_NewContext(runtime, GUEST_INTRINSICS), counter: 0, top: this.stackRest };
+  }
+
+  /**
+   * Sets how much stack a guest has, bytes, from where it is entered: at the bottom of the engine's stack, or inside of the hypercall whose arguments
+   * are at `deepest`. Never more than twice as much in all: the native stack is shared.
+   */
+  limitStack(raw: RawContext, size: number, deepest: Pointer): void {
+    const lost = (raw.top ?? this.stackTop) - this.stackRest;
+    const used = deepest === 0 ? 0 : Math.max(0, this.stackRest - deepest + HOST_CALL_BYTES);
+    this.ffi.QTS_RuntimeSetMaxStackSize(raw.runtime, lost + Math.min(size + used, 2 * size));
+  }
+
+  /** Finds out where the engine's stack begins now: where a host function's arguments are that a fresh guest calls. Between slices only. */
+  measureStack(): void {
+    const raw = this.newContext({ heap: 8 << 20, stack: PROBE_STACK_BYTES });
+    const probe = this.ffi.QTS_NewFunction(raw.pointer, "probe", 0, false, PROBE_FUNCTION);
+    const caller = this.evaluate(raw, "(function (f) { f(1, 2, 3, 4); })", "probe.js");
+    this.free(raw, this.call(raw, caller, [probe]));
+    for (const value of [caller, probe]) this.free(raw, value);
+    this.freeContext(raw);
   }
 
   /** Bytes that the context's values take: a walk over its whole heap. Infinity when there is no memory left to tell. */
@@ -202,11 +217,15 @@ export class RawQuickJS {
 
   /** Frees a context and its runtime, and forgets its host functions. */
   disposeContext(raw: RawContext, slot: number): void {
+    this.freeContext(raw);
+    this.interrupts.delete(raw.runtime);
+    for (let i = 0; i < FUNCTIONS_PER_DOMAIN; i++) this.functions[slot * FUNCTIONS_PER_DOMAIN + i] = undefined;
+  }
+
+  private freeContext(raw: RawContext): void {
     if (raw.counter !== 0) this.ffi.QTS_FreeContext(raw.counter);
     this.ffi.QTS_FreeContext(raw.pointer);
     this.ffi.QTS_FreeRuntime(raw.runtime);
-    this.interrupts.delete(raw.runtime);
-    for (let i = 0; i < FUNCTIONS_PER_DOMAIN; i++) this.functions[slot * FUNCTIONS_PER_DOMAIN + i] = undefined;
   }
 
   /** Forgets all guests without freeing them: the memory is about to become another one's. */
@@ -374,6 +393,10 @@ export class RawQuickJS {
     const stockInterrupt = this.module.callbacks.shouldInterrupt;
     const stockFree = this.module.callbacks.freeHostRef;
     this.module.callbacks.callFunction = (asyncify, context, self, argc, argv, functionId) => {
+      if (functionId === PROBE_FUNCTION) {
+        this.stackRest = argv;
+        return 0;
+      }
       if (functionId < HOST_FUNCTION_BASE) return stockCall(asyncify, context, self, argc, argv, functionId);
       const fn = this.functions[functionId - HOST_FUNCTION_BASE];
       return fn === undefined ? 0 : fn(argc, argv);
@@ -475,6 +498,7 @@ export class RawQuickJS {
   private testHostCall(raw: RawContext): void {
     let seen = 0;
     const host = this.newFunction(raw, 0, 0, "probe", (argc, argv) => {
+      this.stackTop = this.stackRest = argv;
       seen = argc * 1000 + this.argumentInt(argv, 0) - this.argumentInt(argv, 1);
       return 0;
     });

@@ -20,15 +20,25 @@ import { loadMemory, saveMemory } from "./saved-memory";
 const CHUNK_SHIFT = 6;
 const CHUNK_PAGES = 1 << CHUNK_SHIFT;
 
-/** The guest's side of the boundary, evaluated once per domain. It gets the raw host functions and makes the `Hal` of `hal/abi/hal.ts`. */
+/**
+ * The guest's side of the boundary, evaluated once per domain, before any code of the guest's. It gets the raw host functions and makes the `Hal` of
+ * `hal/abi/hal.ts`.
+ *
+ * What takes a frame away from the guest (`drop`) must work whatever the guest has done to its world: it uses functions that were put aside, and
+ * objects that inherit from nothing. The guest gets no way to move a buffer's memory into another buffer, which nobody could then find.
+ */
 const PRELUDE = `(function (info, controlBuffer, rawCall, rawRam, rawFrame, rawLoad, rawManifest, rawList) {
   "use strict";
   const { domid, mfn_base, nr_pages } = JSON.parse(info);
+  const { parse } = JSON, { apply } = Reflect, { transfer } = ArrayBuffer.prototype;
+  const Words = Uint32Array;
   Math.random = undefined;
+  delete ArrayBuffer.prototype.transfer;
+  delete ArrayBuffer.prototype.transferToFixedLength;
   const control = new Uint32Array(controlBuffer);
   const results = new Int32Array(controlBuffer);
   const ram = [];
-  const foreign = new Map();
+  const foreign = { __proto__: null };
   const hal = {
     domid, mfn_base, nr_pages, control,
     clock: new Float64Array(controlBuffer),
@@ -43,13 +53,15 @@ const PRELUDE = `(function (info, controlBuffer, rawCall, rawRam, rawFrame, rawL
       return new Uint32Array(buffer, (pfn & ${CHUNK_PAGES - 1}) * 4096, 1024);
     },
     frame(mfn) {
-      let words = foreign.get(mfn);
-      if (words === undefined) {
-        const buffer = rawFrame(mfn | 0);
-        if (buffer === undefined) throw new RangeError("frame " + mfn + " is not mapped by this domain");
-        foreign.set(mfn, words = new Uint32Array(buffer));
+      const index = mfn | 0;
+      let view = foreign[index];
+      if (view === undefined) {
+        const buffer = rawFrame(index);
+        if (buffer === undefined) throw new RangeError("frame " + index + " is not mapped by this domain");
+        view = { __proto__: null, buffer, words: new Words(buffer) };
+        foreign[index] = view;
       }
-      return words;
+      return view.words;
     },
     hypercall(op, a0, a1, a2) {
       rawCall(op | 0, a0 | 0, a1 | 0, a2 | 0);
@@ -71,11 +83,12 @@ const PRELUDE = `(function (info, controlBuffer, rawCall, rawRam, rawFrame, rawL
       control[control[${CONTROL_VCPU}] * ${CONTROL_VCPU_WORDS} + ${CONTROL_LEFT}] = 1;
     },
     function drop(mfns) {
-      for (const mfn of JSON.parse(mfns)) {
-        const words = foreign.get(mfn);
-        if (words === undefined) continue;
-        foreign.delete(mfn);
-        words.buffer.transfer();
+      const list = parse(mfns);
+      for (let i = 0; i < list.length; i++) {
+        const view = foreign[list[i]];
+        if (view === undefined) continue;
+        delete foreign[list[i]];
+        apply(transfer, view.buffer, [0]);
       }
     },
   ];
@@ -190,6 +203,12 @@ class QuickJSEngine implements Engine {
     for (const domain of [...this.domains]) domain.dispose();
   }
 
+  /** An exception went through the engine's frames and left the engine's own stack where it was: every domain starts from there now. */
+  noteLostStack(): void {
+    this.raw.measureStack();
+    for (const domain of this.domains) domain.limitStack(0);
+  }
+
   /** Makes the views anew if the memory has grown. */
   refresh(): void {
     const buffer = this.raw.heap().buffer as ArrayBuffer;
@@ -208,6 +227,8 @@ class QuickJSDomain implements GuestDomain {
   /** The heap was found too large, which condemns the domain: unwinding frees much of it again. */
   private exhausted = false;
   private ownFault: unknown = null;
+  /** The native stack was at its end inside of the engine, whose data of this domain are as they were in the middle of something. */
+  private abandoned = false;
   private disposed = false;
 
   constructor(
@@ -252,7 +273,7 @@ class QuickJSDomain implements GuestDomain {
     this.runPrelude();
     const factory = this.evaluate(this.spec.kernel.code, this.spec.kernel.file);
     this.engine.memory.u32[this.controlWord + CONTROL_LEFT] = 0;
-    const result = this.engine.raw.call(this.context, this.bootFunction, [factory]);
+    const result = this.guarded(() => this.engine.raw.call(this.context, this.bootFunction, [factory]));
     this.engine.raw.free(this.context, factory);
     this.engine.refresh();
     this.finish(result);
@@ -260,10 +281,11 @@ class QuickJSDomain implements GuestDomain {
 
   enter(): void {
     const { raw, memory } = this.engine;
+    if (this.exhausted) throw this.death("out of memory");
     const left = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS + CONTROL_LEFT;
     memory.u32[left] = 0;
     this.fuel = this.spec.limits.fuel;
-    const result = raw.callQuick(this.context.pointer, this.enterFunction);
+    const result = this.guarded(() => raw.callQuick(this.context.pointer, this.enterFunction));
     this.engine.refresh();
     if (this.engine.memory.u32[left] === 1 && this.ownFault === null && !this.hasExhaustedHeap()) {
       raw.freeQuick(this.context.pointer, result);
@@ -274,16 +296,22 @@ class QuickJSDomain implements GuestDomain {
     throw this.death("the kernel changed the control page instead of returning");
   }
 
+  /** A domain that cannot let go of a frame, for want of memory, is not entered again. */
   dropFrames(mfns: readonly number[]): void {
+    if (this.abandoned) return;
+    this.fuel = this.spec.limits.fuel;
     const text = this.engine.raw.newString(this.context, JSON.stringify(mfns));
     const result = this.engine.raw.call(this.context, this.dropFunction, [text]);
     this.engine.raw.free(this.context, text);
-    this.engine.raw.free(this.context, result);
+    const failure = this.engine.raw.takeException(this.context, result);
+    if (failure === null) this.engine.raw.free(this.context, result);
+    else this.exhausted = true;
   }
 
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
+    if (this.abandoned) return this.onDispose(this);
     for (const fn of [this.bootFunction, this.enterFunction, this.dropFunction]) {
       if (fn !== 0) this.engine.raw.free(this.context, fn);
     }
@@ -342,7 +370,11 @@ class QuickJSDomain implements GuestDomain {
     const words = this.engine.raw.argumentWords();
     const at = argv >>> 2;
     const block = this.controlWord + this.enteredVcpu() * CONTROL_VCPU_WORDS;
+    const { raw } = this.engine;
+    const outer = raw.deepest;
+    raw.deepest = argv;
     const result = this.spec.hypercall(words[at] | 0, words[at + 2] | 0, words[at + 4] | 0, words[at + 6] | 0);
+    raw.deepest = outer;
     this.engine.memory.i32[block + CONTROL_RETURN] = result;
     return 0;
   }
@@ -390,6 +422,32 @@ class QuickJSDomain implements GuestDomain {
     const failure = this.engine.raw.takeException(this.context, value);
     if (failure !== null) throw this.death(failure);
     return value;
+  }
+
+  /**
+   * Runs guest code. A few of the engine's functions (deeply nested JSON, deeply nested parentheses) take more of the native stack than the engine
+   * counts: at its end V8 throws through them. Then the domain is dead, and its heap is left as it lies.
+   */
+  private guarded(body: () => Pointer): Pointer {
+    const outer = this.engine.raw.deepest;
+    if (outer !== 0) this.limitStack(outer);
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof RangeError && /call stack/.test(error.message))) throw error;
+      this.abandoned = true;
+      if (outer === 0) this.engine.noteLostStack();
+      this.rethrowOwnFault();
+      throw new GuestDeath("stack", "the native stack is exhausted");
+    } finally {
+      this.engine.raw.deepest = outer;
+      if (outer !== 0) this.limitStack(0);
+    }
+  }
+
+  /** Gives the domain its stack anew, from where the host function `deepest` was called, or from the bottom (0). */
+  limitStack(deepest: Pointer): void {
+    if (!this.abandoned) this.engine.raw.limitStack(this.context, this.spec.limits.stack, deepest);
   }
 
   private finish(result: Pointer): void {

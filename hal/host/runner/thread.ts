@@ -18,7 +18,7 @@ import {
 } from "./protocol";
 
 /** Native stack of a guest, bytes: what WORKER_STACK_MIB is enough for, three levels of nesting included. */
-const GUEST_STACK_BYTES = 4 << 20;
+const GUEST_STACK_BYTES = 1 << 20;
 
 /** The machine's thread. */
 export class RunnerThread {

@@ -19,7 +19,7 @@ import type { DomainConfig } from "./machine-file";
 /** What start_info has room for, without the zero at the end. */
 const COMMAND_LINE_BYTES_MAX = 1023;
 /** Native stack of a guest, bytes, which every thread has. */
-const STACK_BYTES = 256 << 10;
+const STACK_BYTES = 128 << 10;
 /** Interrupt checks of one entry; about a second of looping. */
 const FUEL = 4000;
 
