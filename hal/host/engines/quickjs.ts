@@ -13,7 +13,8 @@ import { GuestDeath, type GuestDeathKind, type GuestDomain } from "../hypervisor
 import { FRAME_SIZE, type MachineMemory, memoryOver } from "../hypervisor/memory";
 import type { BundleKind, DomainSpec, Engine, SavedEngine, SavedGuest } from "./engine";
 import { quickJSCode } from "./quickjs-module";
-import { type HostFunction, type Pointer, type RawContext, RawQuickJS } from "./quickjs-raw";
+import type { Pointer } from "./quickjs-private";
+import { type HostFunction, type RawContext, RawQuickJS } from "./quickjs-raw";
 import { loadMemory, saveMemory } from "./saved-memory";
 
 /** A guest sees its RAM in pieces of so many pages, each from its first use on: the rest of it is known to be zero. */
