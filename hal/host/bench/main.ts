@@ -1,13 +1,17 @@
 /**
  * `npm run bench`: what the full stack costs against the bare ring of the same engine and depth, in one process and one run, because only
  * ratios within one run mean anything on a shared machine. Rounds alternate between the cases; the median of the rounds is printed.
+ *
+ * `npm run bench -- machine`: how long one waits for a start, a snapshot, a restore, a second machine.
  */
-import { Command, Option } from "commander";
+import { Argument, Command, Option } from "commander";
 import { ENGINE_NAMES, type EngineName } from "../engines/engine";
 import { FLAVOURS, type Flavour } from "../image/format";
 import { listTable } from "../cli/table";
 import { measureFloor } from "./floor";
 import { makeBenchMachine, measureFull } from "./full";
+import { type MachineRow, measureMachine } from "./machine";
+import { median } from "./median";
 
 /** One measured case. */
 interface Row {
@@ -20,7 +24,11 @@ interface Row {
   readonly timesFloor: number;
 }
 
+/** What can be measured. */
+const SUBJECTS = ["io", "machine"] as const;
+
 interface Flags {
+  readonly subject: (typeof SUBJECTS)[number];
   readonly flavour: Flavour;
   readonly engine?: EngineName;
   readonly seconds: string;
@@ -29,11 +37,6 @@ interface Flags {
 }
 
 const DEPTHS = [1, 32];
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1];
-}
 
 async function measureEngine(engine: EngineName, flags: Flags): Promise<Row[]> {
   const [seconds, rounds] = [Number(flags.seconds), Number(flags.rounds)];
@@ -74,20 +77,39 @@ function table(rows: readonly Row[]): string {
   );
 }
 
+function machineTable(rows: readonly MachineRow[]): string {
+  return listTable(
+    ["engine", "flavour", "case", "ms", "CPU ms", "KiB", "at most"],
+    rows.map(({ engine, flavour, case: name, ms, cpuMs, bytes, target }) => {
+      const kib = (size: number | undefined): string => (size === undefined ? "" : (size / 1024).toFixed(0));
+      const limit = target === undefined ? "" : bytes === undefined ? `${target} ms` : `${kib(target)} KiB`;
+      return [engine, flavour, name, ms?.toFixed(1) ?? "", cpuMs?.toFixed(1) ?? "", kib(bytes), limit];
+    }),
+  );
+}
+
 function parseFlags(): Flags {
-  return new Command("bench")
-    .description("measure the full stack against the bare ring, 4 KiB random reads")
+  const command = new Command("bench")
+    .description("measure the full stack against the bare ring, 4 KiB random reads; or what one waits for")
+    .addArgument(new Argument("[subject]", "what to measure").choices(SUBJECTS).default("io"))
     .addOption(new Option("--flavour <name>", "build of the guests").choices(FLAVOURS).default("release"))
     .addOption(new Option("--engine <name>", "only this engine").choices(ENGINE_NAMES))
     .option("--seconds <number>", "wall time of each sample", "0.5")
     .option("--rounds <number>", "samples of each case", "5")
     .option("--json", "print one JSON document")
-    .parse()
-    .opts<Flags>();
+    .parse();
+  return { ...command.opts<Omit<Flags, "subject">>(), subject: command.processedArgs[0] as Flags["subject"] };
 }
 
 async function main(): Promise<void> {
   const flags = parseFlags();
+  if (flags.subject === "machine") {
+    const machineRows = await measureMachine(flags.flavour, Number(flags.rounds));
+    process.stdout.write(
+      `${flags.json ? JSON.stringify({ rows: machineRows }, null, 2) : machineTable(machineRows)}\n`,
+    );
+    return;
+  }
   const rows: Row[] = [];
   for (const engine of flags.engine === undefined ? ENGINE_NAMES : [flags.engine]) {
     rows.push(...(await measureEngine(engine, flags)));

@@ -35,6 +35,8 @@ const SEARCH_WORDS = 16;
 /** Words at the bottom of the memory that hold the allocator's static data, and the block that makes it move. */
 const STATIC_WORDS = 1 << 16;
 const PROBE_BYTES = 256 << 10;
+/** The engine's static data end before this, with much room. */
+const STATIC_BYTES_MAX = 1 << 20;
 
 /** One guest's handles: addresses, so that they mean the same in a copy of the memory. */
 export interface RawContext {
@@ -69,6 +71,8 @@ export class RawQuickJS {
   private layout: AliasLayout | null = null;
   /** Word that holds the end of the heap: what the allocator has taken of the memory so far. */
   private breakWord = 0;
+  /** Page of the first block that was ever allocated. */
+  private heapStart = 0;
   private words: Uint32Array;
 
   /** Where the pages are that the instance was made with. */
@@ -154,6 +158,14 @@ export class RawQuickJS {
     if (this.module.HEAPU8.length >= bytes) return;
     if (this.module._malloc(bytes - this.heapEnd()) === 0)
       throw new RangeError(`the engine's memory cannot hold ${bytes} bytes`);
+  }
+
+  /**
+   * Where the engine's own stack is: from its static data, which end long before, to its heap. Between slices nothing is on it, so that its bytes
+   * mean nothing.
+   */
+  stackRegion(): { readonly from: Pointer; readonly to: Pointer } {
+    return { from: Math.min(STATIC_BYTES_MAX, this.heapStart), to: this.heapStart };
   }
 
   /** End of the heap, bytes: what the allocator has taken so far. Nothing beyond it was ever used. */
@@ -314,6 +326,7 @@ export class RawQuickJS {
   private takePages(size: number): Pointer {
     const pointer = this.module._malloc(size + 4096);
     if (pointer === 0) throw new RangeError(`the engine's memory cannot hold ${size} more bytes`);
+    this.heapStart = pointer & ~4095;
     const start = Math.ceil(pointer / 4096) * 4096;
     this.module.HEAPU8.fill(0, start, start + Math.min(size, WRITTEN_AT_START));
     return start;

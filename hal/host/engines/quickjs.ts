@@ -171,7 +171,13 @@ class QuickJSEngine implements Engine {
   save(): SavedEngine {
     const { raw, memory, bytesMax, heapEndMax } = this;
     const guests = [...this.domains].map((domain) => domain.save());
-    return { code: quickJSCode(), bytesMax, heapEndMax, memory: saveMemory(raw.heap(), raw.heapEnd(), memory), guests };
+    return {
+      code: quickJSCode(),
+      bytesMax,
+      heapEndMax,
+      memory: saveMemory(raw.heap(), raw.heapEnd(), memory, raw.stackRegion()),
+      guests,
+    };
   }
 
   restore(saved: SavedEngine, specOf: (domid: number) => DomainSpec): Map<number, GuestDomain> {
@@ -185,7 +191,7 @@ class QuickJSEngine implements Engine {
     this.domains.clear();
     this.raw.forgetContexts();
     this.raw.growTo(saved.memory.length);
-    loadMemory(this.raw.heap(), this.heapEndMax, this.memory, saved.memory);
+    loadMemory(this.raw.heap(), this.heapEndMax, this.memory, this.raw.stackRegion(), saved.memory);
     this.memory.touched.set(saved.memory.touched);
     takeViews(this.memory, this.raw.heap().buffer as ArrayBuffer);
     this.heapEndMax = saved.heapEndMax;
