@@ -180,6 +180,25 @@ function serve_ports(cpu: number, from: number, end: number, handle: port_handle
 }
 
 /**
+ * Serves the one port that is pending, the usual case, without looking for the order. False: there are several, and nothing was done. What is
+ * raised meanwhile sets the upcall flag again.
+ */
+function serve_single(cpu: number, groups: number, handle: port_handler): boolean {
+  if ((groups & (groups - 1)) !== 0) return false;
+  if (groups === 0) return true;
+  const word = (31 - Math.clz32(groups)) << 1;
+  const low = active_evtchns(cpu, word);
+  const high = active_evtchns(cpu, word + 1);
+  const bits = low | high;
+  if ((low !== 0 && high !== 0) || (bits & (bits - 1)) !== 0) return false;
+  if (bits === 0) return true;
+  const port = ((low !== 0 ? word : word + 1) << 5) | (31 - Math.clz32(bits));
+  next_port[cpu] = (port + 1) & (EVTCHN_2L_NR_CHANNELS - 1);
+  handle(port);
+  return true;
+}
+
+/**
  * Serves everything that is pending for the vCPU, in the order of the ports, beginning after the one that was served last: no port can keep
  * the others waiting by being raised again and again.
  */
@@ -187,6 +206,7 @@ export function evtchn_2l_handle_events(cpu: number, handle: port_handler): void
   const selector = vcpu_word(cpu, VCPU_INFO_EVTCHN_PENDING_SEL);
   const low = page_xchg32(shared_info, selector, 0);
   const high = page_xchg32(shared_info, selector + 1, 0);
+  if (high === 0 && serve_single(cpu, low, handle)) return;
   const start = next_port[cpu];
   const start_group = start >>> 6;
   for (let group = next_group(low, high, start_group); group >= 0; group = next_group(low, high, group + 1)) {
