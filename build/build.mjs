@@ -91,7 +91,9 @@ async function build() {
   fs.rmSync(stampFile, { force: true });
   const compiler = path.join(dist, ".compiler", "compile.mjs");
   const code =
-    (await run(path.join(root, "build", "load.mjs"), "compile", "service")) || (await run(compiler, root, dist));
+    (await run(path.join(root, "build", "load.mjs"), "compile", "service")) ||
+    (await run(compiler, "image", root, dist)) ||
+    (await run(compiler, "host", root, dist));
   if (code === 0 && !quiet) console.error(`built dist/ in ${((performance.now() - start) / 1000).toFixed(1)} s`);
   return code;
 }
