@@ -9,6 +9,7 @@ import { MachineError } from "../machine-error";
 import { packageVersion } from "../package-info";
 import { addBoot } from "./boot";
 import { addBuild } from "./build";
+import { addDoctor } from "./doctor";
 import { addInspect } from "./inspect";
 import type { CommandIo } from "./io";
 
@@ -39,6 +40,7 @@ function makeProgram(io: CommandIo): Command {
   addBoot(program, io);
   addBuild(program, io);
   addInspect(program, io);
+  addDoctor(program, io);
   for (const verb of program.commands) verb.copyInheritedSettings(program);
   return program;
 }
