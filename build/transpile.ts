@@ -64,6 +64,10 @@ function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id
     const visit = (node: ts.Node): ts.Node => {
       if (ts.isIdentifier(node) && node.text === "__DEBUG__") return options.debug ? f.createTrue() : f.createFalse();
       if (ts.isClassLike(node) && guest) refuseHiddenNames(node);
+      // Here, and not only where dead code is removed: what is small without its checks is inlined.
+      if (!options.debug && ts.isIfStatement(node) && isDebugOnly(node.expression)) {
+        return node.elseStatement === undefined ? f.createEmptyStatement() : visit(node.elseStatement);
+      }
       const visited = ts.visitEachChild(node, visit, context);
       if (ts.isPropertyDeclaration(visited) && guest) return withValue(f, visited);
       if (!ts.isCallExpression(visited) || !ts.isIdentifier(visited.expression)) return visited;
@@ -113,6 +117,13 @@ function refuseHiddenNames(node: ts.ClassLikeDeclaration): void {
       `class ${node.name?.text ?? ""}: the value of a field names ${hidden}, which the constructor declares too`,
     );
   }
+}
+
+/** Whether a condition begins with `__DEBUG__`, so that it does not hold in a release build. */
+function isDebugOnly(condition: ts.Expression): boolean {
+  if (ts.isIdentifier(condition)) return condition.text === "__DEBUG__";
+  if (!ts.isBinaryExpression(condition)) return false;
+  return condition.operatorToken.kind === ts.SyntaxKind.AmpersandAmpersandToken && isDebugOnly(condition.left);
 }
 
 function rewriteCall(f: ts.NodeFactory, call: ts.CallExpression, name: string, inlines: boolean): ts.Expression {

@@ -5,7 +5,7 @@
  */
 import { IS_ERR } from "xenolith/linux/err";
 import { GFP_NOIO, GFP_ZERO } from "xenolith/linux/gfp";
-import { alloc_page, put_page } from "xenolith/linux/mm";
+import { PAGE_SHIFT, PAGE_SIZE, alloc_page, put_page } from "xenolith/linux/mm";
 import {
   MODULE_ALIAS,
   MODULE_DESCRIPTION,
@@ -18,7 +18,7 @@ import { MODULE_PARM_DESC, module_param_named } from "xenolith/linux/moduleparam
 import { pr_info } from "xenolith/linux/printk";
 import { ptr } from "xenolith/linux/types";
 import { bio_endio, bio_for_each_segment, bio_io_error, bio_next_segment, req_iterator } from "xenolith/linux/bio";
-import { PAGE_SECTORS, REQ_OP_DISCARD, REQ_OP_MASK, op_is_write } from "xenolith/linux/blk_types";
+import { PAGE_SECTORS, REQ_OP_DISCARD, REQ_OP_MASK, SECTOR_SHIFT, op_is_write } from "xenolith/linux/blk_types";
 import {
   BLK_FEAT_NOWAIT,
   BLK_FEAT_SYNCHRONOUS,
@@ -81,6 +81,10 @@ function brd_submit_bio(bio: bio): void {
     return;
   }
   const write = op_is_write(bio.bi_opf);
+  if (!write && brd_read_piece(brd, bio)) {
+    bio_endio(bio);
+    return;
+  }
   bio_for_each_segment(bio, walk);
   while (bio_next_segment(walk)) {
     if (brd_do_bvec(brd, walk.bvec, walk.bi_sector, write)) continue;
@@ -88,6 +92,23 @@ function brd_submit_bio(bio: bio): void {
     return;
   }
   bio_endio(bio);
+}
+
+/** Reads what lies in one page of the disk and goes into one page, which is all of most bios. False: it does not, and nothing is done. */
+function brd_read_piece(brd: brd_device, bio: bio): boolean {
+  const iter = bio.bi_iter;
+  const size = iter.bi_size;
+  if (size === 0) return false;
+  const vec = bio.bi_io_vec[iter.bi_idx];
+  const done = iter.bi_bvec_done;
+  const to = vec.bv_offset + done;
+  const sector = iter.bi_sector;
+  const from = (sector & (PAGE_SECTORS - 1)) << SECTOR_SHIFT;
+  if (done + size > vec.bv_len || to + size > PAGE_SIZE || from + size > PAGE_SIZE) return false;
+  const page = brd.brd_pages[sector >>> (PAGE_SHIFT - SECTOR_SHIFT)];
+  if (page === null) memset_page(vec.bv_page, to, 0, size);
+  else memcpy_page(vec.bv_page, to, page, from, size);
+  return true;
 }
 
 /** Moves one piece, which may lie across two pages of the disk. False: no memory. */

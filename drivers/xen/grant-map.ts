@@ -74,10 +74,7 @@ function gnttab_map_finish(map_ops: gnttab_map_batch, pages: readonly page[], co
   for (let i = 0; i < count; i++) {
     const status = gnttab_map_status(map_ops, i);
     if (status === GNTST_okay) {
-      const of = pages[i];
-      page_map_foreign(of, gnttab_map_frame(map_ops, i), gnttab_map_ref(map_ops, i));
-      of.foreign = true;
-      of.live = true;
+      page_map_foreign(pages[i], gnttab_map_frame(map_ops, i), gnttab_map_ref(map_ops, i));
     } else if (status === GNTST_eagain) {
       result = -EAGAIN;
     } else if (status === GNTST_no_device_space || status === GNTST_no_space) {
@@ -131,10 +128,7 @@ export function gnttab_unmap_refs(
   const result = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, unmap_ops.paddr, count);
   if (result !== 0) return result;
   for (let i = 0; i < count; i++) {
-    const of = pages[i];
-    page_unmap_foreign(of);
-    of.foreign = false;
-    of.live = false;
+    page_unmap_foreign(pages[i]);
   }
   return 0;
 }

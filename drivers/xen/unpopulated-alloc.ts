@@ -43,7 +43,7 @@ EXPORT_SYMBOL(xen_alloc_unpopulated_pages);
 export function xen_free_unpopulated_pages(nr_pages: number, pages: readonly page[]): void {
   for (let i = 0; i < nr_pages; i++) {
     const of = pages[i];
-    if (WARN(of.live, "xen: page %u is freed while grant %d is mapped there\n", of.pfn, of.gref)) continue;
+    if (WARN(of.words !== null, "xen: page %u is freed while grant %d is mapped there\n", of.pfn, of.gref)) continue;
     of._refcount = 0;
     of.private = null;
     free_pages.push(of);

@@ -27,9 +27,9 @@ export interface shared_page {
   /** Views over the frame; null when nothing is mapped. */
   words: Uint32Array | null;
   bytes: Uint8Array | null;
-  /** The grant reference that is or was mapped here, or -1 for own RAM. */
+  /** The grant reference that is or was mapped here, or -1 for own RAM and where nothing ever was. */
   gref: number;
-  /** Debug builds: the stack of the last unmap. */
+  /** Debug builds, if that was asked for: the stack of the last unmap. */
   unmapped_by: string | null;
 }
 
@@ -44,8 +44,8 @@ export function set_page_fault_handler(handler: (message: string) => never): voi
 
 function page_fault(page: shared_page, what: string, offset: number): never {
   const where = `${what} at offset ${offset} of mfn ${page.mfn}, gref ${page.gref}`;
-  const unmapped = page.unmapped_by === null ? "never mapped" : `unmapped by\n${page.unmapped_by}`;
-  return fault_handler(`unable to handle page fault: ${where}; ${unmapped}`);
+  const unmapped = `unmapped by\n${page.unmapped_by ?? "(not recorded: boot with page_owner=on)"}`;
+  throw fault_handler(`unable to handle page fault: ${where}; ${page.gref < 0 ? "never mapped" : unmapped}`);
 }
 
 function preemption_point(): void {
@@ -58,11 +58,16 @@ function words_of(page: shared_page, what: string, offset: number): Uint32Array 
   return page.words;
 }
 
+/** The page's bytes, of which `length` from `offset` on are touched. Written out into every caller: it is small on purpose. */
 function bytes_of(page: shared_page, what: string, offset: number, length: number): Uint8Array {
-  if (page.bytes === null) page_fault(page, what, offset);
-  if (offset < 0 || length < 0 || offset + length > PAGE_SIZE) page_fault(page, `${what} of ${length} bytes`, offset);
+  const bytes = page.bytes;
+  if (bytes === null || (offset | length) < 0 || offset + length > PAGE_SIZE) bad_bytes(page, what, offset, length);
   if (__DEBUG__ && control[CONTROL_PREEMPT] !== 0) preemption_point();
-  return page.bytes;
+  return bytes as Uint8Array;
+}
+
+function bad_bytes(page: shared_page, what: string, offset: number, length: number): never {
+  return page_fault(page, page.bytes === null ? what : `${what} of ${length} bytes`, offset);
 }
 
 /** READ_ONCE of the 32-bit word `index`, unsigned. */
@@ -190,8 +195,8 @@ function make_frame_view(mfn: number): frame_view {
 
 /** Opens the window on foreign frame `mfn`, which GNTTABOP_map_grant_ref has just mapped by `gref`. */
 export function page_map_foreign(page: shared_page, mfn: number, gref: number): void {
-  const known = control[CONTROL_ALIAS_EPOCH] === frame_views_epoch && mfn < frame_views.length;
-  const view = (known ? frame_views[mfn] : undefined) ?? make_frame_view(mfn);
+  const known = control[CONTROL_ALIAS_EPOCH] === frame_views_epoch ? frame_views[mfn] : undefined;
+  const view = known ?? make_frame_view(mfn);
   page.mfn = mfn;
   page.gref = gref;
   page.words = view.words;
@@ -202,7 +207,7 @@ export function page_map_foreign(page: shared_page, mfn: number, gref: number): 
 export function page_unmap_foreign(page: shared_page): void {
   page.words = null;
   page.bytes = null;
-  page.unmapped_by = __DEBUG__ && record_unmaps ? new Error().stack ?? null : "(not recorded: boot with page_owner=on)";
+  if (__DEBUG__) page.unmapped_by = record_unmaps ? new Error().stack ?? null : null;
 }
 
 let record_unmaps = false;

@@ -67,7 +67,6 @@ export function pfn_to_page(pfn: number): page {
   if (pfn < 0 || pfn >= nr_total) panic("BUG: pfn_to_page: pfn %d is beyond RAM (%d pages)", pfn, nr_total);
   const found = new page(pfn);
   page_map_own(found, pfn);
-  found.live = true;
   if (pfn < nr_reserved) found._refcount = 1;
   mem_map_add_page(found);
   return found;
@@ -169,7 +168,7 @@ function drain_hot_pages(): void {
 }
 
 function free_one(freed: page): void {
-  BUG_ON(freed.foreign || freed.pfn >= nr_total);
+  BUG_ON(freed.pfn >= nr_total);
   if (poison) memset_page(freed, 0, PAGE_POISON, PAGE_SIZE);
   nr_free++;
   if (hot_pages.length < HOT_PAGES_MAX) hot_pages.push(freed);

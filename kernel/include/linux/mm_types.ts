@@ -13,6 +13,7 @@ export class page {
   readonly pfn: number;
   /** Machine frame, or -1. */
   mfn = -1;
+  /** Null while nothing is mapped here. */
   words: Uint32Array | null = null;
   bytes: Uint8Array | null = null;
   /** The grant that is or was mapped here, or -1. */
@@ -23,10 +24,6 @@ export class page {
   _refcount = 0;
   /** Buddy order it was allocated with, on the first page of a block. */
   order = 0;
-  /** A frame of another domain is mapped here. */
-  foreign = false;
-  /** Something is mapped here. */
-  live = false;
   /** The user's own, 0 or null when freed. */
   private: unknown = null;
   index = 0;
