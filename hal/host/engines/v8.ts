@@ -82,6 +82,8 @@ class V8Domain implements GuestDomain {
   private readonly kernel: Partial<GuestKernel> = {};
   private readonly foreign = new Map<number, Uint32Array>();
   private readonly math = guestMath();
+  /** Scripts by file: one that is evaluated again keeps what the engine has learned about it. */
+  private readonly compiled = new Map<string, { readonly code: string; readonly factory: (math: Math) => unknown }>();
 
   constructor(private readonly memory: MachineMemory, private readonly spec: DomainSpec) {}
 
@@ -121,11 +123,19 @@ class V8Domain implements GuestDomain {
   }
 
   private evaluate(bundle: Bundle): BundleFactory {
+    let known = this.compiled.get(bundle.file);
+    if (known === undefined || known.code !== bundle.code) {
+      known = { code: bundle.code, factory: this.compile(bundle) };
+      this.compiled.set(bundle.file, known);
+    }
+    return known.factory(this.math) as BundleFactory;
+  }
+
+  private compile(bundle: Bundle): (math: Math) => unknown {
     const map = isDebugged() ? this.spec.sourceMap?.(bundle.file) ?? null : null;
     // "return " moves the first line, which is none of the sources.
     const code = `return ${map === null ? bundle.code : withSourceMap(bundle.code, map)}`;
-    const compiled = compileFunction(code, ["Math", ...SHADOWED], { filename: bundle.file });
-    return compiled(this.math) as BundleFactory;
+    return compileFunction(code, ["Math", ...SHADOWED], { filename: bundle.file }) as (math: Math) => unknown;
   }
 
   private makeHal(): Hal {
