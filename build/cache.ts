@@ -7,7 +7,7 @@ import * as path from "node:path";
 import { sha256 } from "../hal/host/image/image";
 import type { CompiledBundle, Compiler } from "./bundle";
 import { type Unit, sourceFiles } from "./sources";
-import { symbolIndex } from "./symbols";
+import { sharedClasses, symbolIndex } from "./symbols";
 
 interface Entry {
   readonly key: string;
@@ -42,7 +42,7 @@ export function cachingCompiler(root: string, folder: string, compiler: Compiler
 function circumstancesOf(root: string, hashOf: (file: string) => string): unknown {
   const guest = ["kernel", "drivers", "hal/abi", "hal/guest"].flatMap((name) => sourceFiles(path.join(root, name)));
   const tools = [...sourceFiles(path.join(root, "build")), path.join(root, "package-lock.json")];
-  return [guest, [...symbolIndex(root)], tools.map((file) => [file, hashOf(file)])];
+  return [guest, [...symbolIndex(root)], sharedClasses(root), tools.map((file) => [file, hashOf(file)])];
 }
 
 function read(file: string): Entry | null {

@@ -3,7 +3,8 @@
  *
  *   driver.ts ── import { submit_bio } from "xenolith/linux/bio" ──► header: `export declare function submit_bio`
  *        kernel bundle:  the import goes straight to the file that says EXPORT_SYMBOL(submit_bio)
- *        module bundle:  the header's declaration becomes `__ksym("submit_bio")`, resolved when the module is loaded
+ *        module bundle:  the header's declaration becomes `__ksym("submit_bio")`, resolved when the module is loaded;
+ *                        so does a class of a header, whose inline functions and constants are bundled into each module
  *
  * Types are stripped, not checked (`tsc` does that). `__DEBUG__` becomes a literal, and in a release build the accessors of
  * `hal/guest/page.ts` become plain loads and stores.
@@ -13,6 +14,7 @@
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { sourceFiles } from "./sources.ts";
+import { sharedClasses, symbolIndex } from "./symbols.ts";
 
 /** How symbols are bound: into one bundle (the kernel, tests) or by name at load (modules and programs). */
 export type LinkMode = "kernel" | "module";
@@ -58,6 +60,17 @@ function builtIn(root: string): string[] {
   return files.filter((file) => !apart.some((prefix) => file.startsWith(prefix)));
 }
 
+/** Statements that publish the classes of headers as symbols. */
+function classExports(root: string): string[] {
+  const publisher = symbolIndex(root).get("EXPORT_SYMBOL");
+  if (publisher === undefined) return [];
+  const exports = sharedClasses(root).flatMap(([file, name]) => [
+    `import { ${name} } from ${JSON.stringify(file)};`,
+    `EXPORT_SYMBOL("${name}", ${name});`,
+  ]);
+  return [`import { EXPORT_SYMBOL } from ${JSON.stringify(publisher)};`, ...exports];
+}
+
 function resolveTypeScript(base: string): string | null {
   for (const candidate of [base, `${base}.ts`, path.join(base, "index.ts")]) {
     if (fs.existsSync(candidate) && fs.statSync(candidate).isFile()) return candidate;
@@ -89,9 +102,8 @@ export function linker(options: LinkerOptions, transpile: Transpile = ownTranspi
     },
     load(id) {
       if (id !== INITCALLS_ID) return null;
-      return builtIn(options.root)
-        .map((file) => `import ${JSON.stringify(file)};`)
-        .join("\n");
+      const imports = builtIn(options.root).map((file) => `import ${JSON.stringify(file)};`);
+      return [...imports, ...classExports(options.root)].join("\n");
     },
     transform: (code, id) => (id.endsWith(".ts") ? transpile(options, code, id) : null),
   };

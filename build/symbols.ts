@@ -1,4 +1,4 @@
-/** Which file defines each symbol that the kernel exports. */
+/** Which file defines each symbol that the kernel exports, and which classes of headers it exports as well. */
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { sourceFiles } from "./sources.ts";
@@ -20,4 +20,20 @@ export function symbolIndex(root: string): Map<string, string> {
     }
   }
   return index;
+}
+
+/** The classes of a public header's text that everybody shares, so that an engine sees one kind of object wherever it was made. */
+const SHARED_CLASS = /^export class (\w+)/gm;
+
+/** Whether a header's classes are the kernel's own: those of the wire protocols belong to the drivers that speak them. */
+export function sharesClasses(root: string, id: string): boolean {
+  const include = path.join(root, "kernel", "include");
+  return id.startsWith(path.join(include, "linux") + path.sep) || path.dirname(id) === path.join(include, "xen");
+}
+
+/** Those classes: header and name of each. */
+export function sharedClasses(root: string): (readonly [file: string, name: string])[] {
+  return sourceFiles(path.join(root, "kernel", "include"))
+    .filter((file) => sharesClasses(root, file))
+    .flatMap((file) => [...fs.readFileSync(file, "utf8").matchAll(SHARED_CLASS)].map(([, name]) => [file, name]));
 }

@@ -4,7 +4,7 @@
 import * as path from "node:path";
 import ts from "typescript";
 import { HEADER, type LinkMode, type LinkerOptions, type Transpile, type Transpiled } from "./linker.ts";
-import { symbolIndex } from "./symbols.ts";
+import { sharesClasses, symbolIndex } from "./symbols.ts";
 
 /** Accessors that a release build inlines: the view that they read or write. */
 const INLINED: Readonly<Record<string, { view: "words" | "bytes"; store: boolean }>> = {
@@ -34,6 +34,7 @@ function isGuest(root: string, id: string): boolean {
 
 function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: string): Transpiled {
   const isHeader = id.startsWith(path.join(options.root, "kernel", "include") + path.sep);
+  const linksClasses = options.mode === "module" && sharesClasses(options.root, id);
   const compiled = ts.transpileModule(code, {
     fileName: id,
     compilerOptions: {
@@ -45,7 +46,7 @@ function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: s
       // walks from the beginning of the bundle to each when it is compiled.
       useDefineForClassFields: !isGuest(options.root, id),
     },
-    transformers: { before: [rewrite(options, symbols, isHeader, id)] },
+    transformers: { before: [rewrite(options, symbols, isHeader, linksClasses, id)] },
   });
   return {
     code: compiled.outputText.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"),
@@ -56,7 +57,7 @@ function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: s
 /** Exported name to absolute path; asked for when a file needs it. */
 type Symbols = () => Map<string, string>;
 
-function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id: string) {
+function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, linksClasses: boolean, id: string) {
   return (context: ts.TransformationContext) => {
     const f = context.factory;
     const guest = isGuest(options.root, id);
@@ -81,7 +82,7 @@ function rewrite(options: LinkerOptions, symbols: Symbols, isHeader: boolean, id
       const statements = file.statements.flatMap((statement) =>
         options.mode === "kernel" && ts.isImportDeclaration(statement)
           ? splitImport(f, statement, symbols(), isHeaderName, values)
-          : [statement],
+          : [linksClasses ? linkedClass(f, statement) : statement],
       );
       const declared = isHeader ? declaredIn(file) : [];
       const bound = bindDeclared(f, file, declared, options.mode, symbols);
@@ -224,6 +225,13 @@ function bindDeclared(
   return names
     .filter((name) => used.has(name) && symbols().has(name))
     .map((name) => importOf(f, name, name, symbols().get(name) as string));
+}
+
+/** An exported class becomes a look-up of the kernel's; anything else stays. */
+function linkedClass(f: ts.NodeFactory, statement: ts.Statement): ts.Statement {
+  if (!ts.isClassDeclaration(statement) || statement.name === undefined) return statement;
+  const isExported = statement.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword) ?? false;
+  return isExported ? lookup(f, statement.name.text) : statement;
 }
 
 function lookup(f: ts.NodeFactory, name: string): ts.Statement {

@@ -63,7 +63,7 @@ function bytes_of(page: shared_page, what: string, offset: number, length: numbe
   const bytes = page.bytes;
   if (bytes === null || (offset | length) < 0 || offset + length > PAGE_SIZE) bad_bytes(page, what, offset, length);
   if (__DEBUG__ && control[CONTROL_PREEMPT] !== 0) preemption_point();
-  return bytes as Uint8Array;
+  return bytes;
 }
 
 function bad_bytes(page: shared_page, what: string, offset: number, length: number): never {

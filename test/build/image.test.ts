@@ -1,6 +1,7 @@
 import * as fs from "node:fs";
 import * as vm from "node:vm";
 import { afterEach, expect, it } from "vitest";
+import { linker } from "../../build/linker";
 import { BuildError } from "../../build/build-error";
 import { type BuiltImage, buildImage } from "../../build/image";
 import { FLAVOURS } from "../../hal/host/image/format";
@@ -104,6 +105,50 @@ it("buildImage: a folder is one module made of all its files", async () => {
   const lines: unknown[] = [];
   run(image.bundle("modules", "two", "release")?.code ?? "")(() => (line: string) => lines.push(line), {});
   expect(lines).toEqual(["a\n", "b\n"]);
+});
+
+it.each(FLAVOURS)("buildImage: the classes of headers are the kernel's in modules too, in %s", async (flavour) => {
+  const header =
+    "export class list_head { next = this; }\nexport function list_empty(l: list_head): boolean { return l.next === l; }";
+  const { bytes } = await buildImage({
+    root: project({
+      "kernel/include/linux/list.ts": header,
+      "kernel/list.ts": `
+        import { EXPORT_SYMBOL } from "./module";
+        import { list_head } from "xenolith/linux/list";
+        export function is_list(value: unknown): boolean { return value instanceof list_head; }
+        EXPORT_SYMBOL(is_list);`,
+      "kernel/main.ts": `
+        import "virtual:initcalls";
+        import { symbols } from "./module";
+        export function boot(): void {}
+        export function enter(): void {}
+        export { symbols };`,
+      "drivers/block/brd.ts": `
+        import { EXPORT_SYMBOL } from "xenolith/linux/module";
+        import { list_empty, list_head } from "xenolith/linux/list";
+        EXPORT_SYMBOL("made", new list_head());
+        EXPORT_SYMBOL("empty", list_empty(new list_head()));`,
+    }),
+  });
+  const image = readImage(bytes);
+  const { symbols } = bootKernel(image, flavour);
+  const { code } = image.bundle("modules", "brd", flavour) as { code: string };
+  run(code)((name) => symbols.get(name), {});
+  expect(code).not.toContain("class list_head");
+  expect((symbols.get("is_list") as (value: unknown) => boolean)(symbols.get("made"))).toBe(true);
+  expect(symbols.get("empty")).toBe(true);
+  expect(image.bundleManifest("modules", "brd")?.undefined).toContain("list_head");
+});
+
+it("linker: in a release build nothing is left of what follows __DEBUG__ by the time that calls are inlined", async () => {
+  const code =
+    "export function f(x) { if (__DEBUG__ && x < 0) check(x); if (__DEBUG__) check(x); else g(x); return __DEBUG__; }";
+  const text = async (debug: boolean) =>
+    (await linker({ root: "/none", mode: "module", debug }).transform(code, "/f.ts"))?.code;
+  expect((await text(true))?.match(/check/g)).toHaveLength(2);
+  expect(await text(false)).not.toContain("check");
+  expect(await text(false)).toMatch(/g\(x\);[^]*return false/);
 });
 
 it("buildImage: sub-folders of programs hold what programs share", async () => {

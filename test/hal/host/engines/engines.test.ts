@@ -100,6 +100,26 @@ describe.each(["quickjs", "v8"])("engine %s", (name) => {
     expect([...engine.memory.u32.subarray(word, word + 3)]).toEqual([42, 1, 2]);
   });
 
+  it("loads a bundle anew each time, and as its file says now", async () => {
+    const engine = await make(name);
+    const kernel = `exports.boot = (h) => {
+      const next = () => { const out = {}; h.load("programs", "p")((symbol) => symbol, out); return out.next; };
+      const [first, second] = [next(), next()];
+      first(); first();
+      h.page(0)[0] = second();
+      h.page(0)[1] = first();
+      h.page(0)[2] = next()();
+    }; exports.enter = () => {};`;
+    let loads = 0;
+    const bundle = () => {
+      const step = ++loads === 3 ? 10 : 1;
+      return { code: `(function (ksym, exports) { let n = 0; exports.next = () => (n += ${step}); })`, file: "p.js" };
+    };
+    engine.createDomain(spec(0, kernel, { bundle })).start();
+    const word = (engine.memory.base + 4096) / 4;
+    expect([...engine.memory.u32.subarray(word, word + 3)]).toEqual([1, 3, 10]);
+  });
+
   it("reports a guest that throws, with its file and line, and leaves other domains alone", async () => {
     const engine = await make(name);
     const bad = engine.createDomain(spec(0, `exports.boot = () => {};\nexports.enter = () => { null.x; };`));
