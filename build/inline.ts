@@ -18,6 +18,8 @@ import { expand } from "./inline/substitute";
 const SIZE_MAX = 60;
 /** Nodes of a function that is called in one place and known nowhere else. */
 const SIZE_MAX_SINGLE = 400;
+/** Nodes of a function whose comment says `@inline`: it is called in several places, but is worth it. */
+const SIZE_MAX_MARKED = 160;
 /** So small that the call is no smaller. */
 const SIZE_TRIVIAL = 12;
 /** Nodes that one function may gain. */
@@ -102,8 +104,15 @@ class Inliner {
     if (this.endless.has(name) || !isInlinable(written)) return;
     const candidate = candidateOf(node, this.changing);
     const isRecursive = candidate.free.has(name);
-    const limit = this.singles.has(name) ? SIZE_MAX_SINGLE : SIZE_MAX;
+    const several = this.isMarked(written) ? SIZE_MAX_MARKED : SIZE_MAX;
+    const limit = this.singles.has(name) ? SIZE_MAX_SINGLE : several;
     if (!isRecursive && candidate.size <= limit) this.candidates.set(name, candidate);
+  }
+
+  private isMarked(node: ts.FunctionDeclaration): boolean {
+    const { text } = this.file;
+    const comments = ts.getLeadingCommentRanges(text, node.pos) ?? [];
+    return comments.some(({ pos, end }) => text.slice(pos, end).includes("@inline"));
   }
 
   /** What stands for a name that is called from within `surroundings`. */

@@ -4,9 +4,18 @@
  * A batch of operations is a page of private RAM that the hypercall reads and writes in place; filling it allocates nothing. Every operation
  * has its own status: a bad reference of the peer fails alone. The peer's frame may change under our eyes at any time.
  */
-import { GNTTABOP_copy, GNTTABOP_map_grant_ref, GNTTABOP_unmap_grant_ref } from "../../hal/abi/grant_table";
+import {
+  GNTTABOP_copy,
+  GNTTABOP_map_grant_ref,
+  GNTTABOP_unmap_grant_ref,
+  GNTTAB_COPY_SIZE,
+  GNTTAB_MAP_GRANT_REF_DEV_BUS_ADDR,
+  GNTTAB_MAP_GRANT_REF_REF,
+  GNTTAB_MAP_GRANT_REF_SIZE,
+  GNTTAB_MAP_GRANT_REF_STATUS,
+} from "../../hal/abi/grant_table";
 import { hal } from "../../hal/guest/hal";
-import { page_map_foreign, page_unmap_foreign } from "../../hal/guest/page";
+import { PAGE_SHIFT, page_map_foreign, page_unmap_foreign } from "../../hal/guest/page";
 import { msleep } from "xenolith/linux/delay";
 import { EAGAIN } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
@@ -22,8 +31,6 @@ import {
   GNTST_no_space,
   GNTST_okay,
   gnttab_copy_status,
-  gnttab_map_frame,
-  gnttab_map_ref,
   gnttab_map_status,
   gnttab_set_copy_status,
   gnttab_set_map_status,
@@ -35,8 +42,10 @@ import { HYPERVISOR_grant_table_op } from "./hypercall";
 
 /** Milliseconds of the longest sleep before an operation that asks to be tried again is given up. */
 const MAX_DELAY = 256;
-const MAP_SIZE = 32;
-const COPY_SIZE = 40;
+const MAP_SIZE = GNTTAB_MAP_GRANT_REF_SIZE;
+const COPY_SIZE = GNTTAB_COPY_SIZE;
+/** Frames below a machine address of 2^32. */
+const FRAMES_HIGH = 1 << (32 - PAGE_SHIFT);
 
 // ---- batches ----------------------------------------------------------------------------------------------------------------------------
 
@@ -70,11 +79,14 @@ EXPORT_SYMBOL(gnttab_free_batch);
 
 /** Acts on the statuses of `count` operations: opens the windows of those that succeeded. -EAGAIN if one is to be tried again. */
 function gnttab_map_finish(map_ops: gnttab_map_batch, pages: readonly page[], count: number): number {
+  const ops = map_ops.ops;
   let result = 0;
-  for (let i = 0; i < count; i++) {
-    const status = gnttab_map_status(map_ops, i);
+  for (let i = 0, op = 0; i < count; i++, op += MAP_SIZE >>> 2) {
+    const status = ops[op + (GNTTAB_MAP_GRANT_REF_STATUS >>> 2)] >> 16;
     if (status === GNTST_okay) {
-      page_map_foreign(pages[i], gnttab_map_frame(map_ops, i), gnttab_map_ref(map_ops, i));
+      const address = op + (GNTTAB_MAP_GRANT_REF_DEV_BUS_ADDR >>> 2);
+      const mfn = (ops[address] >>> PAGE_SHIFT) + ops[address + 1] * FRAMES_HIGH;
+      page_map_foreign(pages[i], mfn, ops[op + (GNTTAB_MAP_GRANT_REF_REF >>> 2)]);
     } else if (status === GNTST_eagain) {
       result = -EAGAIN;
     } else if (status === GNTST_no_device_space || status === GNTST_no_space) {

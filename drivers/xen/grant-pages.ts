@@ -5,7 +5,7 @@ import { ENOMEM } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import type { page } from "xenolith/linux/mm_types";
 import type { Ptr } from "xenolith/linux/types";
-import { gnttab_page_cache_give, gnttab_page_cache_take } from "xenolith/xen/grant_table";
+import { gnttab_page_cache_take } from "xenolith/xen/grant_table";
 import type { gnttab_page_cache } from "xenolith/xen/grant_table";
 import { xen_alloc_unpopulated_pages, xen_free_unpopulated_pages } from "xenolith/xen/xen";
 
@@ -41,11 +41,6 @@ export function gnttab_page_cache_get(cache: gnttab_page_cache, of: Ptr<page | n
   return result;
 }
 EXPORT_SYMBOL(gnttab_page_cache_get);
-
-export function gnttab_page_cache_put(cache: gnttab_page_cache, pages: readonly page[], num: number): void {
-  for (let i = 0; i < num; i++) gnttab_page_cache_give(cache, pages[i]);
-}
-EXPORT_SYMBOL(gnttab_page_cache_put);
 
 export function gnttab_page_cache_shrink(cache: gnttab_page_cache, num: number): void {
   // What is beyond the pages in it has been taken.

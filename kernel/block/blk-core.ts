@@ -32,6 +32,7 @@ import {
   REQ_OP_ZONE_APPEND,
   REQ_PREFLUSH,
   REQ_SYNC,
+  SECTOR_SHIFT,
   SECTOR_SIZE,
   op_is_flush,
 } from "xenolith/linux/blk_types";
@@ -53,8 +54,13 @@ const nested = new bio_list();
 const deferred = new bio_list();
 const deferred_work = new work_struct();
 
+/** What makes an operation special, so that it goes the long way: more than a direction, and the flags that are looked at. */
+const NOT_A_TRANSFER = (REQ_OP_MASK & ~REQ_OP_WRITE) | REQ_NOWAIT | REQ_PREFLUSH | REQ_FUA;
+
 /** submit_bio_nowait for any bio. Linux: submit_bio and submit_bio_noacct. */
 export function submit_bio_any(bio: bio): boolean {
+  const submit = bio.bi_bdev.bd_queue.plain_submit;
+  if (submit !== null && !submitting && submit_plain(bio, submit)) return true;
   if ((bio.bi_flags & BIO_CHECKED) === 0) {
     charge(COST_BIO_SUBMIT);
     if (!check_bio(bio)) return true;
@@ -68,6 +74,32 @@ export function submit_bio_any(bio: bio): boolean {
   if (nested.head !== null) submit_nested();
   submitting = false;
   return taken;
+}
+
+/**
+ * Hands a plain read or write of a whole disk to the driver of a queue without requests, `submit`: all that the long way does for such a bio.
+ * False: it is special, and nothing was done.
+ */
+function submit_plain(bio: bio, submit: (bio: bio) => void): boolean {
+  const bdev = bio.bi_bdev;
+  const opf = bio.bi_opf;
+  if (bio.bi_flags !== 0 || (opf & NOT_A_TRANSFER) !== 0 || bdev.bd_partno !== 0) return false;
+  const iter = bio.bi_iter;
+  const size = iter.bi_size;
+  const sector = iter.bi_sector;
+  if (size === 0 || (size & (SECTOR_SIZE - 1)) !== 0) return false;
+  if (sector < 0 || sector + (size >>> SECTOR_SHIFT) > bdev.bd_nr_sectors) return false;
+  if ((opf & REQ_OP_WRITE) !== 0 && bdev_read_only(bdev)) return false;
+  const q = bdev.bd_queue;
+  bio.bi_flags = BIO_CHECKED;
+  charge(COST_BIO_SUBMIT);
+  submitting = true;
+  q.q_usage++;
+  submit(bio);
+  blk_queue_exit(q);
+  if (nested.head !== null) submit_nested();
+  submitting = false;
+  return true;
 }
 
 export function* submit_bio(bio: bio): Sleeps<void> {

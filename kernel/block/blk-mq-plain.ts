@@ -27,7 +27,9 @@ export function blk_queue_update_plain(q: request_queue): void {
   const lim = q.limits;
   const alive = !q.dying && (q.disk === null || (q.disk.state & (1 << GD_DEAD)) === 0);
   const simple = lim.logical_block_size === SECTOR_SIZE && lim.chunk_sectors === 0;
-  q.plain = q.mq_ops !== null && alive && simple && q.mq_freeze_depth === 0;
+  const open = alive && simple && q.mq_freeze_depth === 0;
+  q.plain = q.mq_ops !== null && open;
+  q.plain_submit = q.mq_ops === null && open ? q.disk?.fops.submit_bio ?? null : null;
   const may_merge = q.tag_set !== null && (q.tag_set.flags & BLK_MQ_F_SHOULD_MERGE) !== 0;
   q.plain_hctx = q.plain && !may_merge && q.nr_hw_queues === 1 ? q.queue_hw_ctx[0] : null;
 }

@@ -43,6 +43,7 @@ import type { sector_t } from "xenolith/linux/types";
 import { bdev_add, bdev_mark_dead, bdev_unhash, invalidate_bdev, sync_blockdev } from "./bdev";
 import { BLOCK_EXT_MAJOR, blk_alloc_ext_minor, blk_free_ext_minor } from "./blk-majors";
 import { blk_freeze_queue_start, blk_mq_freeze_queue_wait, blk_wake_tag_waiters } from "./blk-mq-freeze";
+import { blk_queue_update_plain } from "./blk-mq-plain";
 import { blk_mq_exit_queue, blk_mq_sync_queue } from "./blk-mq-queue";
 import { blk_validate_limits } from "./blk-settings";
 import {
@@ -127,6 +128,7 @@ export function* device_add_disk(
     return error;
   }
   block_link(disk);
+  blk_queue_update_plain(disk.queue);
   blk_register_queue(disk);
   yield* make_visible(disk);
   return 0;

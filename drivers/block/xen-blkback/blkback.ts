@@ -941,17 +941,26 @@ function take_batch(ring: xen_blkif_ring, rc: number, rp: number): number {
   const mask = (bdev_logical_block_size(vbd.bdev as block_device) >> 9) - 1;
   const plain = vbd.readonly ? 0xffff : 0xfffe;
   const abi = blkif.blk_protocol === BLKIF_PROTOCOL_X86_32 ? 1 : 0;
+  const domid = blkif.domid;
+  const map = ring.map as gnttab_map_batch;
+  const batch = ring.batch;
+  const pages = ring.pages_to_gnt;
+  const free_pages = ring.free_pages;
   let count = 0;
   let reads = 0;
   let read = 0;
   let written = 0;
   for (; rc !== rp && count < XEN_BLKIF_BATCH; rc = (rc + 1) >>> 0) {
-    const first = RING_SLOT_WORD(r, rc);
-    const slot = first & (PAGE_WORDS - 1);
     const req = ring.pending_free;
-    // A slot that straddles two pages is for those who copy it whole.
-    if (req === null || slot + r.slot_words > PAGE_WORDS) break;
-    const shared = r.pages[first >>> 10];
+    if (req === null) break;
+    let shared = r.sring;
+    let slot = RING_SLOT_WORD(r, rc);
+    if (r.bounce !== null) {
+      shared = r.pages[slot >>> 10];
+      slot &= PAGE_WORDS - 1;
+      // A slot that straddles two pages is for those who copy it whole.
+      if (slot + r.slot_words > PAGE_WORDS) break;
+    }
     const word = page_read32(shared, slot);
     if ((word & plain) !== ONE_SEGMENT) {
       blkif_get_req_from(ring.req, shared, slot, word, abi, MAX_INDIRECT_PAGES);
@@ -960,14 +969,14 @@ function take_batch(ring: xen_blkif_ring, rc: number, rp: number): number {
     }
     const at = slot - abi;
     const id_lo = page_read32(shared, at + BLKIF_REQUEST_WORD_ID);
-    const id_hi = page_read32(shared, at + BLKIF_REQUEST_WORD_ID + 1);
+    const id_hi = page_read32(shared, at + (BLKIF_REQUEST_WORD_ID + 1));
     const sector = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTOR_NUMBER);
-    const sector_hi = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTOR_NUMBER + 1);
+    const sector_hi = page_read32(shared, at + (BLKIF_REQUEST_WORD_SECTOR_NUMBER + 1));
     const gref = page_read32(shared, at + BLKIF_REQUEST_WORD_GREF);
     const sects = page_read32(shared, at + BLKIF_REQUEST_WORD_SECTS) & 0xffff;
     const first_sect = sects & 0xff;
     const nsec = (sects >>> 8) + 1 - first_sect;
-    const of = gnttab_page_cache_take(ring.free_pages) ?? new_page(ring);
+    const of = gnttab_page_cache_take(free_pages) ?? new_page(ring);
     if (
       sects > LAST_SECT_MAX ||
       nsec < 1 ||
@@ -976,7 +985,7 @@ function take_batch(ring: xen_blkif_ring, rc: number, rp: number): number {
       of === null ||
       ((sector | nsec) & mask) !== 0
     ) {
-      if (of !== null) gnttab_page_cache_give(ring.free_pages, of);
+      if (of !== null) gnttab_page_cache_give(free_pages, of);
       blkif_set_one_segment(ring.req, word, id_lo, id_hi, sector, sector_hi, gref, sects);
       ring.req_taken = true;
       break;
@@ -986,16 +995,9 @@ function take_batch(ring: xen_blkif_ring, rc: number, rp: number): number {
     req.id_lo = id_lo;
     req.id_hi = id_hi;
     req.operation = operation;
-    gnttab_set_map_op(
-      ring.map as gnttab_map_batch,
-      count,
-      gnttab_page_addr(of),
-      MAP_FLAGS[operation],
-      gref,
-      blkif.domid,
-    );
-    ring.pages_to_gnt[count] = of;
-    ring.batch[count++] = req;
+    gnttab_set_map_op(map, count, gnttab_page_addr(of), MAP_FLAGS[operation], gref, domid);
+    pages[count] = of;
+    batch[count++] = req;
     prepare_bio(req, of, operation, sector, nsec << 9, first_sect << 9);
     if (operation === BLKIF_OP_READ) {
       reads++;
@@ -1041,9 +1043,10 @@ function prepare_bio(
 ): void {
   const bio = req.bio ?? one_segment_bio(req, of);
   const vec = req.vec as bio_vec;
+  const iter = bio.bi_iter;
   bio_reuse(bio, operation === BLKIF_OP_READ ? REQ_OP_READ : REQ_OP_WRITE | REQ_SYNC | REQ_IDLE);
-  bio.bi_iter.bi_sector = sector;
-  bio.bi_iter.bi_size = len;
+  iter.bi_sector = sector;
+  iter.bi_size = len;
   vec.bv_page = of;
   vec.bv_len = len;
   vec.bv_offset = offset;
@@ -1161,7 +1164,6 @@ function answer_done(ring: xen_blkif_ring): void {
 function unmap_done(ring: xen_blkif_ring, done: pending_req[], from: number, to: number): void {
   const unmap = ring.unmap as gnttab_unmap_batch;
   const pages = ring.unmap_pages;
-  const cache = ring.free_pages;
   let count = 0;
   for (let i = from; i < to; i++) {
     const req = done[i];
@@ -1174,7 +1176,7 @@ function unmap_done(ring: xen_blkif_ring, done: pending_req[], from: number, to:
   if (count === 0) return;
   // We unmap what we mapped.
   BUG_ON(gnttab_unmap_refs(unmap, null, pages, count) !== 0);
-  for (let i = 0; i < count; i++) gnttab_page_cache_give(cache, pages[i]);
+  gnttab_page_cache_put(ring.free_pages, pages, count);
 }
 
 /** Answers `done[0..count)`, of which nothing is mapped any more, and lets go of them. The front end hears of all at once. */
@@ -1183,14 +1185,16 @@ function respond_done(ring: xen_blkif_ring, done: pending_req[], count: number):
   const was_empty = ring.pending_free === null;
   const flags = spin_lock_irqsave(ring.blk_ring_lock);
   let prod = blk_rings.rsp_prod_pvt;
+  let free = ring.pending_free;
   for (let i = 0; i < count; i++) {
     const req = done[i];
     blkif_put_response(blk_rings, prod, req.id_lo, req.id_hi, req.operation, req.status);
     prod = (prod + 1) >>> 0;
     req.status = BLKIF_RSP_OKAY;
-    req.free_list = ring.pending_free;
-    ring.pending_free = req;
+    req.free_list = free;
+    free = req;
   }
+  ring.pending_free = free;
   blk_rings.rsp_prod_pvt = prod;
   const notify = RING_PUSH_RESPONSES_AND_CHECK_NOTIFY(blk_rings);
   spin_unlock_irqrestore(ring.blk_ring_lock, flags);

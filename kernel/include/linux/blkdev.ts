@@ -174,6 +174,8 @@ export class request_queue {
   /** Whether plain reads and writes may take the short way in, and the hardware queue if it is the only one: kept by blk_queue_update_plain. */
   plain = false;
   plain_hctx: blk_mq_hw_ctx | null = null;
+  /** The same for a queue without requests: its driver's submit_bio. */
+  plain_submit: ((bio: bio) => void) | null = null;
 }
 
 /** queue_flags bits. */

@@ -87,7 +87,7 @@ export function gnttab_page_addr(of: page): number {
   return of.pfn * 4096;
 }
 
-/** Fills map operation `i`: map reference `ref` of domain `domid` at `addr` (`gnttab_page_addr`). Presets its status to 1. */
+/** Fills map operation `i`: map reference `ref` of domain `domid` at `addr` (`gnttab_page_addr`). Presets its status to 1. @inline */
 export function gnttab_set_map_op(
   map: gnttab_map_batch,
   i: number,
@@ -133,7 +133,7 @@ export function gnttab_map_ref(map: gnttab_map_batch, i: number): grant_ref_t {
   return map.ops[i * MAP_WORDS + 3];
 }
 
-/** Fills unmap operation `i`: the mapping `handle` at `addr`. */
+/** Fills unmap operation `i`: the mapping `handle` at `addr`. @inline */
 export function gnttab_set_unmap_op(
   unmap: gnttab_unmap_batch,
   i: number,
@@ -331,7 +331,12 @@ export declare function gnttab_page_cache_init(cache: gnttab_page_cache): void;
 /** Takes a page from the cache, or a new one: 0, or -ENOMEM. */
 export declare function gnttab_page_cache_get(cache: gnttab_page_cache, of: Ptr<page | null>): number;
 /** Gives `num` pages to the cache. */
-export declare function gnttab_page_cache_put(cache: gnttab_page_cache, pages: readonly page[], num: number): void;
+export function gnttab_page_cache_put(cache: gnttab_page_cache, pages: readonly page[], num: number): void {
+  const pool = cache.pages;
+  let count = cache.num_pages;
+  for (let i = 0; i < num; i++) pool[count++] = pages[i];
+  cache.num_pages = count;
+}
 /** Frees pages until at most `num` are left. */
 export declare function gnttab_page_cache_shrink(cache: gnttab_page_cache, num: number): void;
 

@@ -448,7 +448,7 @@ export function blkif_response_is_okay(result: number, operation: number): boole
   return (result & ~0xff00) === operation;
 }
 
-/** Fills in response `i`, field by field and straight in the slot: its padding keeps the request's bytes, and none of ours get there. */
+/** Fills in response `i`, field by field and straight in the slot: its padding keeps the request's bytes, and none of ours get there. @inline */
 export function blkif_put_response(
   r: back_ring,
   i: number,
@@ -458,8 +458,12 @@ export function blkif_put_response(
   status: number,
 ): void {
   const first = RING_SLOT_WORD(r, i);
-  const page = r.pages[(first + 2) >>> 10];
-  const last = (first + 2) & (PAGE_WORDS - 1);
+  let page = r.sring;
+  let last = first + 2;
+  if (r.bounce !== null) {
+    page = r.pages[last >>> 10];
+    last &= PAGE_WORDS - 1;
+  }
   if (last >= 2) {
     page_write32(page, last - 2, id_lo);
     page_write32(page, last - 1, id_hi);
@@ -467,7 +471,8 @@ export function blkif_put_response(
     put_word(r, first, id_lo);
     put_word(r, first + 1, id_hi);
   }
-  page_write8(page, last * 4, operation);
-  page_write8(page, last * 4 + 2, status);
-  page_write8(page, last * 4 + 3, status >>> 8);
+  const at = last * 4;
+  page_write8(page, at, operation);
+  page_write8(page, at + 2, status);
+  page_write8(page, at + 3, status >>> 8);
 }
