@@ -150,6 +150,17 @@ it.each([
   expect(code.slice(code.indexOf("main("))).toContain("callee(a)");
 });
 
+it("inlining: a comment that says @inline raises the limit", () => {
+  const body = Array.from({ length: 16 }, (_, i) => `o.f${i} = v + ${i};`).join(" ");
+  const bundle = (comment: string) => `
+    ${comment} function set(o, v) { ${body} }
+    function main(log, o, v) { set(o, v); log.push(o.f3); set(o, v + 1); return o; }`;
+  expect(compile(bundle("/** Sets it all. */")).text).toContain("set(o, v");
+  const { main, text } = compile(bundle("/** Sets it all. @inline */"));
+  expect(text).not.toMatch(/\bset\(/);
+  expect(observe(main, [{}, 3])).toEqual(observe(original(bundle("")), [{}, 3]));
+});
+
 it("inlining: a new name is unlike every other", () => {
   const { code } = inlineCalls(
     `const x$1 = 7; function sq(x) { return x * x; } function main(o) { return sq(o.x) + x$1; }`,

@@ -269,6 +269,37 @@ it("blkback: a reference that cannot be mapped fails its request and nothing els
   }
 });
 
+it("blkback: a reference that cannot be mapped fails its request among others of one segment, and none of them (A7)", async () => {
+  const front = await connect({ disk: loopDisk() });
+  front.submit(rwRequest(0, 1n, 0n, [[9, 0, 7]]));
+  const before = machine?.ledger();
+  for (const at of [[0], [5], [10], [0, 10], [3, 4, 5]]) {
+    const requests = Array.from({ length: 11 }, (_, i) =>
+      rwRequest(i & 1, BigInt(100 + i), BigInt(8 * i), [[at.includes(i) ? 0xffffff : DATA_REF + i, 0, 7]]),
+    );
+    const statuses = new Map(front.submit(...requests).map(({ id, status }) => [Number(id) - 100, status]));
+    expect([...statuses.keys()].sort((a, b) => a - b)).toEqual(requests.map((_, i) => i));
+    for (const [i, status] of statuses) expect(status, `${i} of ${at.join()}`).toBe(at.includes(i) ? -1 : 0);
+    expect(machine?.ledger()).toEqual(before);
+  }
+});
+
+it("blkback: requests of one segment that are on the ring together are mapped by one hypercall", async () => {
+  const front = await connect({ disk: loopDisk() });
+  const operations = () => machine?.counters().grantTableOps ?? 0;
+  const cost = (count: number): number => {
+    const before = operations();
+    const requests = Array.from({ length: count }, (_, i) =>
+      rwRequest(0, BigInt(i), BigInt(8 * i), [[DATA_REF + i, 0, 7]]),
+    );
+    expect(front.submit(...requests).every(({ status }) => status === 0)).toBe(true);
+    return operations() - before;
+  };
+  expect(cost(1)).toBe(2);
+  // Each is unmapped when the disk is done with it.
+  expect(cost(11)).toBeLessThanOrEqual(1 + 11);
+});
+
 it("blkback: a page is unmapped before its request is answered, so that it can be revoked then", async () => {
   const front = await connect({ disk: loopDisk() });
   front.submit(rwRequest(0, 1n, 0n, [[9, 0, 7]]));
