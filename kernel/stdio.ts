@@ -9,7 +9,7 @@ import { EINTR } from "xenolith/linux/errno";
 import { ERR_PTR, type err_ptr } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { type file, kernel_read, kernel_write } from "xenolith/linux/fs";
-import { type Sleeps, current } from "xenolith/linux/sched";
+import { type Sleeps, cond_resched, current, need_resched } from "xenolith/linux/sched";
 import { bytes_to_string, string_to_bytes } from "xenolith/linux/string";
 
 /** Characters that `read_line` takes at a time. */
@@ -67,6 +67,8 @@ export class program_io implements stdio {
       if (count <= 0) return count;
       done += count;
     }
+    // Some files never sleep, and neither would a program that only uses those.
+    if (need_resched()) yield* cond_resched();
     return 0;
   }
 

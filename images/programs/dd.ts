@@ -1,7 +1,7 @@
 /**
  * dd: copies blocks between files (POSIX dd, and the flags of GNU's that matter to block devices).
  *
- *   dd if=FILE of=FILE [bs=N] [count=N] [skip=N] [seek=N] [iflag=direct] [oflag=direct,sync,dsync] [conv=fsync,fdatasync,notrunc] [status=none]
+ *   dd [if=FILE] [of=FILE] [bs=N] [count=N] [skip=N] [seek=N] [iflag=direct] [oflag=direct,sync,dsync] [conv=fsync,fdatasync,notrunc] [status=none]
  */
 import type { stdio } from "xenolith/linux/binfmts";
 import { IS_ERR, PTR_ERR } from "xenolith/linux/err";
@@ -15,6 +15,7 @@ import {
   type file,
   filp_close,
   filp_open,
+  get_file,
   vfs_fsync,
   vfs_iter_read,
   vfs_iter_write,
@@ -22,7 +23,8 @@ import {
 import { ktime_get_ns } from "xenolith/linux/ktime";
 import type { page } from "xenolith/linux/mm_types";
 import { kasprintf } from "xenolith/linux/printk";
-import type { Sleeps } from "xenolith/linux/sched";
+import { type Sleeps, cond_resched, current, flush_signals, need_resched, signal_pending } from "xenolith/linux/sched";
+import { SIGINT } from "xenolith/linux/signal";
 import { iov_iter } from "xenolith/linux/uio";
 import { alloc_buffer, free_buffer } from "./lib/buffer";
 import { strerror } from "./lib/strerror";
@@ -131,8 +133,6 @@ function parse(argv: readonly string[]): operands | string {
     const complaint = set_operand(result, word.slice(0, equals), word.slice(equals + 1));
     if (complaint !== null) return complaint;
   }
-  if (result.input === "") return "no input: write if=FILE";
-  if (result.output === "") return "no output: write of=FILE";
   return result;
 }
 
@@ -167,6 +167,7 @@ function* copy(op: operands, input: file, output: file, pages: page[], sum: tota
     if (put === op.bs) sum.full_out++;
     else if (put > 0) sum.part_out++;
     sum.bytes += put;
+    if (need_resched()) yield* cond_resched(); // some files never sleep
     if (put < got) return `error writing '${op.output}': ${strerror(-28)}`;
   }
   return null;
@@ -203,11 +204,12 @@ function summary(sum: totals, elapsed_ns: number): string {
   return `${records}${sum.bytes} ${bytes}${abbreviations(sum.bytes)} copied, ${seconds} s, ${speed}/s\n`;
 }
 
-/** Opens both files, copies, and makes it durable if asked. Returns the complaint, or null. Sleeps. */
-function* run(op: operands, sum: totals): Sleeps<string | null> {
-  const input = yield* filp_open(op.input, O_RDONLY | op.iflag, 0);
+/** Opens both files (standard input and output where none is named), copies, and makes it durable if asked. Returns the complaint, or null. Sleeps. */
+function* run(op: operands, sum: totals, io: stdio): Sleeps<string | null> {
+  const input = op.input === "" ? get_file(io.files[0]) : yield* filp_open(op.input, O_RDONLY | op.iflag, 0);
   if (IS_ERR(input)) return `failed to open '${op.input}': ${strerror(PTR_ERR(input))}`;
-  const output = yield* filp_open(op.output, O_WRONLY | O_CREAT | op.oflag, 0o666);
+  const output =
+    op.output === "" ? get_file(io.files[1]) : yield* filp_open(op.output, O_WRONLY | O_CREAT | op.oflag, 0o666);
   if (IS_ERR(output)) {
     yield* filp_close(input);
     return `failed to open '${op.output}': ${strerror(PTR_ERR(output))}`;
@@ -227,7 +229,7 @@ function* run(op: operands, sum: totals): Sleeps<string | null> {
   return complaint;
 }
 
-/** Exit status 0, or 1 after a message. */
+/** Exit status 0, 1 after a message, 130 after SIGINT. */
 export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
   const op = parse(argv);
   if (typeof op === "string") {
@@ -236,8 +238,14 @@ export function* main(argv: readonly string[], io: stdio): Sleeps<number> {
   }
   const sum: totals = { full_in: 0, part_in: 0, full_out: 0, part_out: 0, bytes: 0 };
   const start = ktime_get_ns();
-  const complaint = yield* run(op, sum);
+  let complaint = yield* run(op, sum, io);
+  const interrupted = signal_pending(current());
+  if (interrupted) {
+    flush_signals(current()); // to say how far it came
+    complaint = null;
+  }
   if (complaint !== null) yield* io.error(`dd: ${complaint}\n`);
   if (!op.quiet) yield* io.error(summary(sum, ktime_get_ns() - start));
+  if (interrupted) return 128 + SIGINT;
   return complaint === null ? 0 : 1;
 }

@@ -5,10 +5,13 @@ import type { block_device } from "xenolith/linux/blk_types";
 import { bdev_name, bdev_nr_bytes } from "xenolith/linux/blkdev";
 import { S_IFBLK, S_IFCHR, type file_operations, type inode, vfs_mount } from "xenolith/linux/fs";
 import { fs_initcall } from "xenolith/linux/init";
+import { charge } from "xenolith/linux/ktime";
 import { get_random_u32 } from "xenolith/linux/random";
 import { HVC_MAJOR, MEM_MAJOR, TTYAUX_MAJOR } from "xenolith/linux/major";
 import { MKDEV, type dev_t } from "xenolith/linux/types";
 import { copy_to_iter, iov_iter_advance, iov_iter_zero } from "xenolith/linux/uio";
+import { COST_PAGE_COPY } from "../../hal/abi/control";
+import { PAGE_SIZE } from "../../hal/guest/page";
 import { def_blk_fops } from "./bdev";
 import { def_chr_fops } from "./char_dev";
 import { directory_inode } from "./simple";
@@ -28,6 +31,8 @@ const null_fops: file_operations = {
 const zero_fops: file_operations = {
   ...null_fops,
   *read_iter(_file, iter) {
+    // Who reads zeros and nothing else must see time pass.
+    for (let done = 0; done < iter.count; done += PAGE_SIZE) charge(COST_PAGE_COPY);
     return iov_iter_zero(iter.count, iter);
   },
 };

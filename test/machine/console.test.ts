@@ -80,6 +80,31 @@ onEveryEngine("console", ({ boot, expectChange }) => {
     for (const domain of ["dom0", "domU"]) machine.run(domain, "rmmod hvc_xen");
   });
 
+  it.each([
+    ["dd if=/dev/zero of=/dev/null", /\d+\+0 records in/],
+    [
+      "fio --name=t --filename=/dev/nullb0 --rw=randread --number_ios=100000000 --iodepth=16",
+      /terminating on signal 2/,
+    ],
+    ["sleep 100000", /\^C/],
+    ["while sleep 1; do echo tick; done", /tick/],
+    ["xenstore-watch device", /^device/m],
+  ])("Ctrl-C ends %s with 130", async (command, shown) => {
+    const { machine, seat, shell } = await sit();
+    seat.type("modprobe null_blk gb=1\r");
+    machine.consoleInput("domU", `${command}\r`);
+    machine.runWhile(
+      () => !machine.console("domU").includes("\x1b]133;C", machine.console("domU").lastIndexOf(command)),
+      1e9,
+    );
+    machine.advance(5e6);
+    expect(seat.type("\x03")).toMatch(shown);
+    expect(seat.type("echo $?\r")).toMatch(/\r\n130\r\n/);
+    machine.consoleInput("domU", "\x04");
+    machine.runWhile(() => shell.status === null, PATIENCE_NS);
+    expect(machine.run("domU", "rmmod hvc_xen null_blk").status).toBe(0);
+  });
+
   it("a pipe: no echo, more input than the ring holds, the last status at its end", async () => {
     const machine = await boot({ disks: [] });
     const shell = machine.openConsole("domU", "pipe");
@@ -96,7 +121,9 @@ onEveryEngine("console", ({ boot, expectChange }) => {
     const play = async () => {
       const { machine, seat } = await sit();
       seat.type("lsblk\r");
-      seat.type("while true; do :; done\r\x03");
+      machine.consoleInput("domU", "while true; do :; done\r");
+      machine.advance(1e6);
+      seat.type("\x03");
       expectChange(machine);
       return { hash: machine.traceHash(), inputs: machine.inputs().map(({ at, kind, data }) => ({ at, kind, data })) };
     };

@@ -20,6 +20,13 @@ export interface Execution {
 /** A program's terminal, if it has one: a window on the console, or the console as a plain stream; "closed" once nobody types any more. */
 export type Terminal = { readonly rows: number; readonly columns: number } | "pipe" | "closed";
 
+const TERMINAL_PREFIX = "terminal=";
+
+/** Whether a program has the console as its terminal. */
+export function isTerminal({ command }: Execution): boolean {
+  return command.startsWith(TERMINAL_PREFIX);
+}
+
 function terminalWord(terminal: Terminal): string {
   return typeof terminal === "string" ? terminal : `${terminal.rows}x${terminal.columns}`;
 }
@@ -113,7 +120,7 @@ export class Programs {
 
   /** Starts a program that has the console as its terminal; it runs beside others. */
   open(domid: number, command: string, terminal: Terminal): Execution {
-    return this.start(domid, `terminal=${terminalWord(terminal)} ${command}`);
+    return this.start(domid, `${TERMINAL_PREFIX}${terminalWord(terminal)} ${command}`);
   }
 
   /** Tells a running program's terminal that it has changed. */

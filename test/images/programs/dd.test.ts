@@ -68,8 +68,6 @@ describe("the report", () => {
 
 describe("what is refused", () => {
   it.each([
-    ["of=/dev/null", "dd: no input: write if=FILE\n"],
-    ["if=/dev/zero", "dd: no output: write of=FILE\n"],
     ["if=/dev/zero of=/dev/null bs=0", "dd: invalid number: '0'\n"],
     ["if=/dev/zero of=/dev/null bs=4iB", "dd: invalid number: '4iB'\n"],
     ["if=/dev/zero of=/dev/null bs=4Q", "dd: invalid number: '4Q'\n"],

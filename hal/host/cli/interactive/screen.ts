@@ -18,6 +18,14 @@ interface Page {
   line: string;
 }
 
+/** What `Screen.save` gives. */
+export type ScreenState = readonly {
+  readonly domain: string;
+  readonly backlog: string;
+  readonly line: string;
+  readonly atPrompt: boolean;
+}[];
+
 function newPage(): Page {
   return { decoder: new StringDecoder("utf8"), marks: new MarkFilter(), backlog: "", line: "" };
 }
@@ -35,6 +43,27 @@ export class Screen {
     page.line = (page.line + text).split("\n").at(-1) as string;
     if (domain === this.shown) this.terminal.write(text);
     else page.backlog = (page.backlog + text).slice(-BACKLOG_MAX);
+  }
+
+  /** What is on the screen, for a snapshot of the machine; plain data. */
+  save(): ScreenState {
+    return [...this.pages].map(([domain, { backlog, line, marks }]) => ({
+      domain,
+      backlog,
+      line,
+      atPrompt: marks.atPrompt,
+    }));
+  }
+
+  /** Goes back to what was on the screen then. */
+  restore(state: ScreenState): void {
+    this.pages.clear();
+    for (const { domain, backlog, line, atPrompt } of state) {
+      const page = this.page(domain);
+      page.backlog = backlog;
+      page.line = line;
+      page.marks.atPrompt = atPrompt;
+    }
   }
 
   /** Whether the domain's shell has shown its prompt, and no command runs in the foreground. */

@@ -5,20 +5,35 @@
  *
  * Everything is synchronous: the machine runs until it has nothing to do or a key was pressed, then the thread sleeps until there is input.
  */
+import { UserError } from "../../errors";
 import { EXIT_INTERRUPTED, EXIT_OK, EXIT_PANIC } from "../../exit-codes";
 import type { Machine } from "../../machine";
 import type { LogLine } from "../../machine-options";
-import type { Execution } from "../../toolstack/programs";
+import type { MachineSnapshot } from "../../snapshot/snapshot";
+import { type Execution, isTerminal } from "../../toolstack/programs";
 import type { CommandIo, CommandThread } from "../io";
 import { KeyFilter } from "./keys";
 import { Pace, type PaceName } from "./pace";
-import { Screen } from "./screen";
+import { Screen, type ScreenState } from "./screen";
 
 /** Size of a terminal that has not said how large it is. */
 const ROWS_DEFAULT = 24;
 const COLUMNS_DEFAULT = 80;
 const HELP =
   "Ctrl-] n: next domain · 0-9: domain by number · p: pause, go on · s: snapshot · r: back to it · q: quit · Ctrl-]: itself";
+
+/** A moment that one can go back to. */
+interface Saved {
+  readonly machine: MachineSnapshot;
+  readonly screen: ScreenState;
+  readonly current: string;
+  readonly paused: readonly string[];
+}
+
+/** `1.234567 s` of virtual time. */
+function seconds(ns: number): string {
+  return `${(ns / 1e9).toFixed(6)} s`;
+}
 
 export class Session {
   private readonly screen: Screen;
@@ -28,6 +43,7 @@ export class Session {
   private size = { rows: ROWS_DEFAULT, columns: COLUMNS_DEFAULT };
   private endsSeen = 0;
   private code: number | null = null;
+  private saved: Saved | null = null;
 
   constructor(
     private readonly machine: Machine,
@@ -157,9 +173,58 @@ export class Session {
     else if (/\d/.test(key))
       this.switchTo(names.find((name) => this.machine.domain(name).domid === Number(key)) ?? key);
     else if (key === "p") this.togglePause();
-    else if (key === "s" || key === "r") this.screen.say("snapshots of a session are not in this version");
+    else if (key === "s") this.attempt(() => this.takeSnapshot());
+    else if (key === "r") this.attempt(() => this.goBack());
     else this.screen.say(`${HELP} · ${this.domainList()}`);
     if (this.code !== null) this.io.stdout.write("\r\n");
+  }
+
+  /** What cannot be done is said, and the session goes on. */
+  private attempt(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.screen.say(error.message);
+    }
+  }
+
+  private takeSnapshot(): void {
+    this.saved = {
+      machine: this.machine.snapshot(),
+      screen: this.screen.save(),
+      current: this.current,
+      paused: [...this.paused],
+    };
+    this.screen.say(`[snapshot at ${seconds(this.machine.now)}; Ctrl-] r: back to it]`);
+  }
+
+  /** The machine, its disks in memory and the screen are again what they were. */
+  private goBack(): void {
+    if (this.saved === null) {
+      this.screen.say("there is no snapshot; Ctrl-] s takes one");
+      return;
+    }
+    const { machine, screen, current, paused } = this.saved;
+    this.machine.restore(machine);
+    this.screen.restore(screen);
+    this.paused.clear();
+    for (const name of paused) this.paused.add(name);
+    this.endsSeen = this.machine.ends().length;
+    this.adoptShells();
+    this.current = current;
+    this.screen.say(`[back at ${seconds(this.machine.now)}]`);
+    this.attach(current);
+    this.resize(this.size.rows, this.size.columns);
+  }
+
+  /** The shells of a machine that was restored are other objects than those that it had. */
+  private adoptShells(): void {
+    this.shells.clear();
+    for (const execution of this.machine.executions()) {
+      const name = this.machine.domainNames().find((name) => this.machine.domain(name).domid === execution.domid);
+      if (name !== undefined && isTerminal(execution)) this.shells.set(name, execution);
+    }
   }
 
   private switchTo(name: string): void {

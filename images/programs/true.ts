@@ -1,0 +1,8 @@
+/** true: does nothing, successfully. */
+import type { stdio } from "xenolith/linux/binfmts";
+import type { Sleeps } from "xenolith/linux/sched";
+
+/** Exit status 0. */
+export function* main(_argv: readonly string[], _io: stdio): Sleeps<number> {
+  return 0;
+}
