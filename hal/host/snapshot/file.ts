@@ -73,7 +73,7 @@ function completeDisks(disks: readonly SavedOpenDisk[]): SavedOpenDisk[] {
     const { disk } = open;
     if (disk.kind !== "file" || disk.content === null) return open;
     const content = completeIdentity(disk.file, disk.content);
-    if (content === null) throw errorSnapshotDiskChanged(disk.file, disk.content.sha256);
+    if (content === null) throw errorSnapshotDiskChanged(open.target ?? disk.file, disk.content.sha256);
     return { ...open, disk: { ...disk, content } };
   });
 }

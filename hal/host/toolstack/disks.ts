@@ -69,7 +69,7 @@ export class Disks {
     for (const { disk, target } of saved) {
       if (disk.kind !== "file" || disk.content === null) continue;
       const file = this.fileOf(disk, target);
-      if (!isSameContent(file, disk.content)) throw errorSnapshotDiskChanged(file, disk.content.sha256);
+      if (!isSameContent(file, disk.content)) throw errorSnapshotDiskChanged(target ?? file, disk.content.sha256);
     }
   }
 
