@@ -236,7 +236,8 @@ async function explained<T>(root: string, unit: Unit, plugin: GuestLinker, body:
     return await body();
   } catch (error) {
     if (error instanceof BuildError) throw error;
-    const { message, id, loc } = error as RollupError;
+    const { message, id, loc, problems } = error as RollupError & { readonly problems?: readonly string[] };
+    if (problems !== undefined) throw new BuildError(problems);
     const file = loc?.file ?? id;
     const map = file === undefined ? null : plugin.mapOf(file);
     const found = loc && map ? sourcePosition(map, loc) : loc;

@@ -33,6 +33,8 @@ export interface ImageOptions {
   readonly machine?: string;
   /** A folder that keeps compiled bundles from build to build; none when absent. */
   readonly cache?: string;
+  /** Flavours to compile; both when absent. An image with one of them boots in that one only. */
+  readonly flavours?: readonly Flavour[];
   /** The compilers to use; this process's own when absent. */
   readonly tools?: Tools;
   /** What a symbol that nobody exports means. With "warn" the module fails when it is loaded, as on Linux. */
@@ -56,7 +58,9 @@ export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
   const errors = options.unresolved === "warn" ? conflicts : [...conflicts, ...unresolved];
   if (errors.length > 0) throw new BuildError(errors);
   const machine = addMachines(options, files);
-  const { bytes, manifest } = await packImage({ xenolith: versionOf(root), machine, bundles: resolved, files });
+  const { flavours = FLAVOURS } = options;
+  const contents = { xenolith: versionOf(root), flavours, machine, bundles: resolved, files };
+  const { bytes, manifest } = await packImage(contents);
   return { bytes, manifest, warnings: unresolved };
 }
 
@@ -64,7 +68,7 @@ export async function buildImage(options: ImageOptions): Promise<BuiltImage> {
 const PARALLEL = 2;
 
 async function compileAll(
-  { root, cache, tools = localTools() }: ImageOptions,
+  { root, cache, flavours = FLAVOURS, tools = localTools() }: ImageOptions,
   units: readonly Unit[],
   files: Map<string, string>,
 ): Promise<BundleManifest[]> {
@@ -77,7 +81,7 @@ async function compileAll(
     while (next < units.length) {
       const index = next++;
       try {
-        bundles[index] = await compileUnit(root, compiler, tools, units[index], files);
+        bundles[index] = await compileUnit(root, compiler, tools, units[index], flavours, files);
       } catch (error) {
         if (!(error instanceof BuildError)) throw error;
         problems[index] = error.problems;
@@ -94,27 +98,29 @@ async function compileUnit(
   compiler: Compiler,
   tools: Tools,
   unit: Unit,
+  flavours: readonly Flavour[],
   files: Map<string, string>,
 ): Promise<BundleManifest> {
   const info = await tools.moduleInfo(
     unit.entries.map((file) => ({ file: posix(path.relative(root, file)), text: fs.readFileSync(file, "utf8") })),
   );
-  const compiled = {} as Record<Flavour, CompiledBundle>;
-  for (const flavour of FLAVOURS) {
+  const compiled: Partial<Record<Flavour, CompiledBundle>> = {};
+  for (const flavour of flavours) {
     const bundle = await compiler.compile(unit, flavour);
     files.set(bundle.file, bundle.code);
     files.set(mapPath(bundle.file), bundle.map);
     compiled[flavour] = bundle;
   }
+  const any = (compiled.debug ?? compiled.release) as CompiledBundle;
   return {
     kind: unit.kind,
     name: unit.name,
     ...info,
-    sources: compiled.debug.sources.map((file) => posix(path.relative(root, file))),
-    undefined: compiled.debug.undefined,
-    exports: compiled.debug.exports,
+    sources: any.sources.map((file) => posix(path.relative(root, file))),
+    undefined: any.undefined,
+    exports: any.exports,
     depends: [],
-    files: { debug: compiled.debug.file, release: compiled.release.file },
+    files: { debug: (compiled.debug ?? any).file, release: (compiled.release ?? any).file },
   };
 }
 
@@ -139,6 +145,8 @@ function versionOf(root: string): string {
 /** Everything that an image holds, ready to be packed. */
 export interface ImageContents {
   readonly xenolith: string;
+  /** Both when absent. */
+  readonly flavours?: readonly Flavour[];
   readonly machine: string;
   readonly bundles: readonly BundleManifest[];
   /** Path to text, other than the manifest. */
@@ -153,7 +161,7 @@ export async function packImage(contents: ImageContents): Promise<{ bytes: Uint8
     format: IMAGE_FORMAT,
     version: IMAGE_VERSION,
     xenolith: contents.xenolith,
-    flavours: FLAVOURS,
+    flavours: contents.flavours ?? FLAVOURS,
     machine: contents.machine,
     bundles: contents.bundles,
     files: [...data].map(([file, bytes]) => ({ path: file, size: bytes.length, sha256: sha256(bytes) })),

@@ -1,5 +1,4 @@
 /** A process that lends its compilers: it answers the requests of `processes.ts`, one message each, and ends with the one who started it. */
-import { BuildError } from "./build-error";
 import type { Reply, Request } from "./processes";
 import { localTools } from "./tools";
 
@@ -12,7 +11,7 @@ function reply(message: Reply): void {
 process.on("message", ({ id, name, args }: Request) => {
   tools[name](...args).then(
     (value) => reply({ id, value }),
-    (error: Error) =>
-      reply({ id, error: error.message, problems: error instanceof BuildError ? error.problems : null }),
+    (error: Error & { readonly problems?: readonly string[] }) =>
+      reply({ id, error: error.message, problems: error.problems ?? null }),
   );
 });

@@ -22,7 +22,12 @@ export function createTranspiler(): Transpile {
     indexes.set(root, index);
     return index;
   };
-  return async (options, code, id) => transpile(options, () => indexOf(options.root), code, id);
+  return async (options, code, id) => {
+    const { problems, ...transpiled } = transpile(options, () => indexOf(options.root), code, id);
+    if (problems.length === 0) return transpiled;
+    // No BuildError: this file is part of vitest's configuration, and so would be all that an error of the build imports.
+    throw Object.assign(new Error(problems.join("\n")), { problems });
+  };
 }
 
 /** Folders of guest code. */
@@ -32,11 +37,15 @@ function isGuest(root: string, id: string): boolean {
   return GUEST.some((folder) => id.startsWith(path.join(root, folder) + path.sep));
 }
 
-function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: string): Transpiled {
+/** A file's code and map, and what is wrong with its syntax, one line each. */
+type Attempt = Transpiled & { readonly problems: readonly string[] };
+
+function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: string): Attempt {
   const isHeader = id.startsWith(path.join(options.root, "kernel", "include") + path.sep);
   const linksClasses = options.mode === "module" && sharesClasses(options.root, id);
   const compiled = ts.transpileModule(code, {
     fileName: id,
+    reportDiagnostics: true,
     compilerOptions: {
       target: ts.ScriptTarget.ES2023,
       module: ts.ModuleKind.ESNext,
@@ -49,9 +58,19 @@ function transpile(options: LinkerOptions, symbols: Symbols, code: string, id: s
     transformers: { before: [rewrite(options, symbols, isHeader, linksClasses, id)] },
   });
   return {
+    problems: (compiled.diagnostics ?? []).map((problem) => describe(options.root, id, problem)),
     code: compiled.outputText.replace(/\n\/\/# sourceMappingURL=.*\s*$/, "\n"),
     map: compiled.sourceMapText as string,
   };
+}
+
+/** One line: FILE:LINE:COLUMN and what TypeScript says of the syntax there. */
+function describe(root: string, id: string, { file, start, messageText }: ts.Diagnostic): string {
+  const text = ts.flattenDiagnosticMessageText(messageText, " ");
+  const name = path.relative(root, id).split(path.sep).join("/");
+  if (file === undefined || start === undefined) return `${name}: ${text}`;
+  const { line, character } = file.getLineAndCharacterOfPosition(start);
+  return `${name}:${line + 1}:${character + 1}: ${text}`;
 }
 
 /** Exported name to absolute path; asked for when a file needs it. */

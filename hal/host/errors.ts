@@ -254,3 +254,7 @@ export function errorTargetMissing(file: string, neighbours: readonly string[]):
 export function errorVdevTaken(vdev: string, spec: string): UserError {
   return usage("VDEV_TAKEN", `disk "${spec}": ${vdev} is attached already; name another device with vdev=`);
 }
+
+export function errorWatchFlag(flag: string): UserError {
+  return usage("WATCH_FLAG", `--watch boots what it builds from sources and cannot be used with ${flag}`);
+}

@@ -112,7 +112,7 @@ onEveryEngine("a guest that goes wrong and lives", ({ boot, expectComplaints }) 
         .log("domU")
         .map(({ text }) => text)
         .join("\n"),
-    ).toMatch(/modules\/hostile\.ts:\d+/);
+    ).toMatch(/modules\/hostile\.ts:\d+:\d+/);
   });
 
   it("uses a page after the unmap in a release build, where accesses are not checked: a fault all the same", async () => {

@@ -16,12 +16,14 @@ import {
   errorNoDomain,
   errorNoProgram,
   errorNoWorkloadDisk,
+  errorWatchFlag,
 } from "../errors";
 import { FLAVOURS, type Flavour } from "../image/format";
 import type { Image } from "../image/image";
 import type { Machine } from "../machine";
 import { MachineError } from "../machine-error";
 import type { LogLine, MachineOptions } from "../machine-options";
+import { packageFolder } from "../package-info";
 import { makeDefaultDisk } from "../toolstack/default-disk";
 import { parseDiskSpec } from "../toolstack/disk-spec";
 import { checkWorkloadDisk, runDiskWorkload } from "../toolstack/disk-workload";
@@ -42,7 +44,8 @@ import {
 import { type Work, bootDocument } from "./document";
 import { type CommandIo, type CommandThread, type Output, withProgress } from "./io";
 import { ladders, logLine, workloadReport } from "./report";
-import { loadTarget } from "./target";
+import { type Target, loadTarget, targetOf } from "./target";
+import { watchSources } from "./watch";
 
 interface BootFlags {
   readonly image?: string;
@@ -65,6 +68,8 @@ interface BootFlags {
   readonly diskOverlay?: true;
   readonly cache: boolean;
   readonly quiet?: true;
+  /** A folder with sources, or the package's own. */
+  readonly watch?: string | true;
   readonly interactive?: true;
   readonly time: PaceName;
 }
@@ -138,6 +143,10 @@ export function addBoot(program: Command, io: CommandIo): void {
     )
     .option("--json", "print one JSON document and nothing else")
     .option("--bootchart", "print what each phase of the boot took")
+    .option(
+      "--watch [folder]",
+      "boot the sources in a folder (default: the package's own), again when one of them changes",
+    )
     .option("-q, --quiet", "do not print the boot log")
     .option(
       "-i, --interactive",
@@ -164,7 +173,18 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   const chart = new Bootchart(thread?.timeOrigin);
   thread?.setWatchdog(flags.watchdog);
   if (flags.engine === "quickjs") prepareQuickJS();
-  const { image, config: named, isBuiltIn } = loadTarget(target, flags.image);
+  if (flags.watch === undefined) return bootTarget(loadTarget(target, flags.image), flags, io, chart);
+  checkWatch(flags);
+  const folder = flags.watch === true ? packageFolder() : flags.watch;
+  await watchSources(folder, flags.flavour, io, (image) =>
+    bootTarget(targetOf(target, image), flags, io, new Bootchart()),
+  );
+}
+
+/** Boots a machine and does its job. */
+async function bootTarget(target: Target, flags: BootFlags, io: CommandIo, chart: Bootchart): Promise<void> {
+  const { thread } = io;
+  const { image, config: named, isBuiltIn } = target;
   chart.mark("image read");
   const saved = flags.restore === undefined ? null : await readForBoot(flags.restore, flags.engine, image);
   const config = saved !== null && isBuiltIn ? saved.data.origin.config : named;
@@ -191,7 +211,7 @@ async function boot(target: string | undefined, flags: BootFlags, io: CommandIo)
   };
   const prepared =
     saved === null
-      ? await makeMachine(options, flags.cache)
+      ? await makeMachine(options, flags.cache && flags.watch === undefined)
       : await restoreMachine(flags.restore as string, saved, wishesOf(options, flags), options);
   for (const file of made) io.stderr.write(`made ${file} (16 MiB)\n`);
   await useMachine(prepared, run);
@@ -249,6 +269,14 @@ async function runMachine(prepared: PreparedMachine, run: Boot): Promise<void> {
   if (run.interaction !== null) interact(machine, run, run.interaction);
   if (flags.bootchart) chatter.write(`\n${chart.table()}\n`);
   if (flags.json) printDocument(prepared, run, work);
+}
+
+/** Throws UserError for flags that contradict --watch, which has an image of its own and waits for the sources. */
+function checkWatch({ image, restore, json, interactive }: BootFlags): void {
+  if (restore !== undefined) throw errorWatchFlag("--restore");
+  if (image !== undefined) throw errorWatchFlag("--image");
+  if (json) throw errorWatchFlag("--json");
+  if (interactive) throw errorWatchFlag("--interactive");
 }
 
 /** What -i needs: a thread that somebody serves with input. Throws UserError when the flags contradict it. */

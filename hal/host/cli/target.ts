@@ -1,7 +1,7 @@
 /** What `boot` was told to boot: a machine file, an image, or nothing, which means the image's own machine. */
 import * as fs from "node:fs";
 import * as path from "node:path";
-import { errorTarget, errorTargetDirectory, errorTargetMissing } from "../errors";
+import { errorTarget, errorTargetDirectory, errorTargetMissing, errorWatchFlag } from "../errors";
 import { type Image, readImage } from "../image/image";
 import { defaultImagePath } from "../package-info";
 import { type MachineConfig, parseMachineFile, readMachineFile } from "../toolstack/machine-file";
@@ -22,6 +22,16 @@ export function loadTarget(target: string | undefined, imageFile: string | undef
   const kind = target === undefined ? "none" : kindOf(target);
   const image = readImage(imageFile ?? (kind === "image" ? (target as string) : defaultImagePath()));
   if (kind === "machine") return { image, config: readMachineFile(target as string), isBuiltIn: false };
+  const config = parseMachineFile(image.defaultMachine(), `${image.name}: ${image.manifest.machine}`);
+  return { image, config, isBuiltIn: true };
+}
+
+/** The same with an image that is already there: the machine that is named, or the image's own. Throws UserError. */
+export function targetOf(target: string | undefined, image: Image): Target {
+  if (target !== undefined && kindOf(target) === "machine") {
+    return { image, config: readMachineFile(target), isBuiltIn: false };
+  }
+  if (target !== undefined) throw errorWatchFlag(target);
   const config = parseMachineFile(image.defaultMachine(), `${image.name}: ${image.manifest.machine}`);
   return { image, config, isBuiltIn: true };
 }
