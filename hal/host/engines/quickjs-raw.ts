@@ -8,7 +8,7 @@
  * A JSValue is 8 bytes, NaN-boxed: for an int32 the low word is the integer. A `JSValue*` is an address in the WASM heap.
  */
 import baseVariant from "@jitl/quickjs-wasmfile-release-sync";
-import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSWASMModule } from "quickjs-emscripten-core";
+import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSWASMModule } from "quickjs-emscripten";
 import type { EmscriptenModule, ForeignFunctions, Pointer } from "./quickjs-private";
 import { ALL_INTRINSICS, GUEST_INTRINSICS } from "./quickjs-intrinsics";
 import { compileQuickJS } from "./quickjs-module";

@@ -41,7 +41,7 @@ it("imports nothing in the main thread, and in the worker the engine, the comman
     "@jitl/quickjs-wasmfile-release-sync",
     "commander",
     "picocolors",
-    "quickjs-emscripten-core",
+    "quickjs-emscripten",
   ]);
 });
 
