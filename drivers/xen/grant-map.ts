@@ -19,6 +19,7 @@ import { PAGE_SHIFT, page_map_foreign, page_unmap_foreign } from "../../hal/gues
 import { msleep } from "xenolith/linux/delay";
 import { EAGAIN } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
+import { GFP_ZERO } from "xenolith/linux/gfp";
 import { BUG_ON } from "xenolith/linux/kernel";
 import { __free_page, alloc_page } from "xenolith/linux/mm";
 import type { page } from "xenolith/linux/mm_types";
@@ -50,7 +51,7 @@ const FRAMES_HIGH = 1 << (32 - PAGE_SHIFT);
 // ---- batches ----------------------------------------------------------------------------------------------------------------------------
 
 function alloc_batch<K extends string>(kind: K): { kind: K; ops: Uint32Array; paddr: number; page: page } | null {
-  const own = alloc_page(0);
+  const own = alloc_page(GFP_ZERO);
   if (own === null) return null;
   return { kind, ops: hal.page(own.pfn), paddr: own.pfn * 4096, page: own };
 }

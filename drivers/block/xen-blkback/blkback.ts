@@ -83,6 +83,7 @@ import {
   gnttab_page_cache_put,
   gnttab_page_cache_shrink,
   gnttab_page_cache_take,
+  gnttab_set_host_unmap_op,
   gnttab_set_map_op,
   gnttab_set_unmap_op,
   gnttab_unmap_refs,
@@ -1169,7 +1170,7 @@ function unmap_done(ring: xen_blkif_ring, done: pending_req[], from: number, to:
     const req = done[i];
     if (req.handle === INVALID_GRANT_HANDLE) continue;
     const of = (req.vec as bio_vec).bv_page;
-    gnttab_set_unmap_op(unmap, count, gnttab_page_addr(of), GNTMAP_host_map, req.handle);
+    gnttab_set_host_unmap_op(unmap, count, gnttab_page_addr(of), req.handle);
     req.handle = INVALID_GRANT_HANDLE;
     pages[count++] = of;
   }

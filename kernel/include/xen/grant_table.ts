@@ -151,6 +151,23 @@ export function gnttab_set_unmap_op(
   ops[op + 5] = 0;
 }
 
+/**
+ * Fills unmap operation `i` of a batch (zero when made) that has only ever held such: the mapping `handle` at `addr`, below 4 GiB, is the host's alone. What is
+ * the same in all of them is there since the batch was made.
+ */
+export function gnttab_set_host_unmap_op(
+  unmap: gnttab_unmap_batch,
+  i: number,
+  addr: number,
+  handle: grant_handle_t,
+): void {
+  const ops = unmap.ops;
+  const op = i * UNMAP_WORDS;
+  ops[op] = addr;
+  ops[op + 4] = handle;
+  ops[op + 5] = 0;
+}
+
 /** Status of unmap operation `i`. */
 export function gnttab_unmap_status(unmap: gnttab_unmap_batch, i: number): number {
   return (unmap.ops[i * UNMAP_WORDS + 5] << 16) >> 16;

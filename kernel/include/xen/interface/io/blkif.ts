@@ -457,19 +457,16 @@ export function blkif_put_response(
   operation: number,
   status: number,
 ): void {
-  const first = RING_SLOT_WORD(r, i);
   let page = r.sring;
-  let last = first + 2;
+  let last = RING_SLOT_WORD(r, i) + 2;
   if (r.bounce !== null) {
+    put_word(r, last - 2, id_lo);
+    put_word(r, last - 1, id_hi);
     page = r.pages[last >>> 10];
     last &= PAGE_WORDS - 1;
-  }
-  if (last >= 2) {
+  } else {
     page_write32(page, last - 2, id_lo);
     page_write32(page, last - 1, id_hi);
-  } else {
-    put_word(r, first, id_lo);
-    put_word(r, first + 1, id_hi);
   }
   const at = last * 4;
   page_write8(page, at, operation);
