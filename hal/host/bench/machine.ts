@@ -47,6 +47,8 @@ interface Case {
 /** A file that was written a moment ago is known by its digest instead of its times; a disk that lies there for a while is the usual one. */
 const SETTLE_MS = 2100;
 const START_MS_MAX = 150;
+/** Beside the guest's own boot. */
+const RESTART_MS_MAX = 5;
 const FILE_BYTES_MAX = 2 << 20;
 
 /** Whatever a machine in this process can be asked to do. */
@@ -79,13 +81,21 @@ function cases(): Case[] {
   ];
 }
 
-async function measure(body: () => void | Promise<void>): Promise<Sample> {
+/** Starts to measure; what it returns ends it. */
+function stopwatch(): () => Sample {
   const cpu = process.cpuUsage();
   const begin = performance.now();
+  return () => {
+    const ms = performance.now() - begin;
+    const { user, system } = process.cpuUsage(cpu);
+    return { ms, cpuMs: (user + system) / 1000 };
+  };
+}
+
+async function measure(body: () => void | Promise<void>): Promise<Sample> {
+  const stop = stopwatch();
   await body();
-  const ms = performance.now() - begin;
-  const { user, system } = process.cpuUsage(cpu);
-  return { ms, cpuMs: (user + system) / 1000 };
+  return stop();
 }
 
 /** The default machine, booted, in a folder of its own. */
@@ -98,6 +108,38 @@ async function makeMachine(folder: string, flavour: Flavour): Promise<Machine> {
   const machine = await Machine.create({ image, config, flavour, folder });
   machine.boot();
   return machine;
+}
+
+/**
+ * What a new life of the guest takes: the host's work (the old one taken down, the new one built and its kernel not yet entered), and all of it,
+ * with the guest's own boot.
+ */
+function restartRows(row: Pick<MachineRow, "engine" | "flavour">, machine: Machine, rounds: number): MachineRow[] {
+  const samples = { host: [] as Sample[], all: [] as Sample[] };
+  for (let round = 0; round < rounds; round++) {
+    const { config, domid } = machine.domain("domU");
+    const down = measureNow(() => machine.destroy("domU"));
+    // dom0 lets go of the pages; that is its own work.
+    machine.runWhile(() => machine.attachedDisks().some(({ vbd }) => vbd.frontDomid === domid), 1e9);
+    const up = measureNow(() => machine.createDomain(config));
+    const boot = measureNow(() => machine.boot());
+    const host = { ms: down.ms + up.ms, cpuMs: down.cpuMs + up.cpuMs };
+    samples.host.push(host);
+    samples.all.push({ ms: host.ms + boot.ms, cpuMs: host.cpuMs + boot.cpuMs });
+  }
+  const rowOf = (name: string, of: readonly Sample[]): MachineRow => ({
+    ...row,
+    case: name,
+    ms: median(of.map((one) => one.ms)),
+    cpuMs: median(of.map((one) => one.cpuMs)),
+  });
+  return [{ ...rowOf("restart", samples.host), target: RESTART_MS_MAX }, rowOf("restart-booted", samples.all)];
+}
+
+function measureNow(body: () => void): Sample {
+  const stop = stopwatch();
+  body();
+  return stop();
 }
 
 /** Milliseconds from the moment at which Node runs a program's first line to a machine with its disk connected. */
@@ -127,6 +169,7 @@ export async function measureMachine(flavour: Flavour, rounds: number): Promise<
       const [ms, cpuMs] = [median(samples.map((one) => one.ms)), median(samples.map((one) => one.cpuMs))];
       rows.push({ ...row, case: name, ms, cpuMs, target });
     }
+    rows.push(...restartRows(row, machine, rounds));
     const bytes = (await packSnapshot(machine.snapshot())).length;
     rows.push({ ...row, case: "snapshot-file", bytes, target: FILE_BYTES_MAX });
     machine.dispose();
