@@ -173,3 +173,41 @@ onEveryEngine("what cannot be asked of a domain", ({ boot, expectChange }) => {
     expectChange(machine);
   });
 });
+
+onEveryEngine("disks of domains that come and go", ({ boot, diskFile, expectChange }) => {
+  it("a file that one domain writes to is refused to another, also between two lives, and free after the end", async () => {
+    const { path } = diskFile(1 << 20);
+    const guests = [guest({ name: "one", disks: [`${path},raw,xvda,w`] }), guest({ name: "two" })];
+    const machine = await boot({ guests });
+    for (const access of ["w", "r"]) {
+      expect(() => machine.attachDisk("two", `${path},raw,xvdb,${access}`)).toThrow(/another domain writes to it/);
+    }
+    machine.restart("one");
+    expect(() => machine.attachDisk("two", `${path},raw,xvdb,w`)).toThrow(/another domain writes to it/);
+    machine.destroy("one");
+    settle(machine);
+    machine.attachDisk("two", `${path},raw,xvdb,w`);
+    machine.waitForDisks();
+    expectChange(machine);
+  });
+
+  it("a restart in every state of the connection comes to the same end", async () => {
+    const machine = await boot({ guests: [guest()] });
+    for (const [end, state] of ["front 1", "back 2", "front 3", "back 4", "front 4"].map((step) => step.split(" "))) {
+      machine.destroy("domU");
+      settle(machine);
+      machine.createDomain({ ...machine.domain("dom0").config, ...guest(), cmdline: "", modules: ["xen-blkfront"] });
+      const reached = () =>
+        machine.attachedDisks()[0].ladder.some((step) => step.end === end && step.state === Number(state));
+      expect(
+        machine.runWhile(() => !reached(), 5e9),
+        `${end} ${state}`,
+      ).toBe(true);
+      machine.restart("domU");
+      expect(verifyDisk(machine, { blocks: 4 }).verified, `after a restart in ${end} ${state}`).toBe(true);
+      settle(machine);
+      expect(machine.ledger()).toMatchObject({ framesOrphaned: 0, diskRequestsInFlight: 0 });
+    }
+    expectChange(machine);
+  });
+});
