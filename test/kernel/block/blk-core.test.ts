@@ -15,6 +15,7 @@ import {
   REQ_PREFLUSH,
 } from "xenolith/linux/blk_types";
 import type { bio, block_device } from "xenolith/linux/blk_types";
+import { blk_mq_freeze_queue, blk_mq_unfreeze_queue } from "xenolith/linux/blk-mq";
 import {
   BLK_FEAT_NOWAIT,
   BLK_FEAT_WRITE_CACHE,
@@ -139,6 +140,38 @@ describe("what submit_bio refuses", () => {
     blk_mark_disk_dead(disk);
     submit_bio_nowait(make(disk.part0, REQ_OP_READ, 0));
     expect(ended).toEqual([`0:${BLK_STS_IOERR}`]);
+    remove(disk);
+  });
+});
+
+describe("the short way to a driver without requests", () => {
+  it("is closed while the queue is frozen and for a dead disk, and open otherwise", () => {
+    const seen: number[] = [];
+    const disk = bioDisk((made) => {
+      seen.push(made.bi_iter.bi_sector);
+      bio_endio(made);
+    });
+    const q = disk.queue;
+    expect(q.plain_submit).not.toBeNull();
+    kernel.run(() => blk_mq_freeze_queue(q));
+    const waiting = make(disk.part0, REQ_OP_READ, 8);
+    expect(submit_bio_nowait(waiting)).toBe(false);
+    blk_mq_unfreeze_queue(q, 0);
+    expect(submit_bio_nowait(waiting)).toBe(true);
+    expect([seen, ended, q.q_usage]).toEqual([[8], ["8:0"], 0]);
+    blk_mark_disk_dead(disk);
+    submit_bio_nowait(make(disk.part0, REQ_OP_READ, 16));
+    expect([seen, ended[1]]).toEqual([[8], `16:${BLK_STS_IOERR}`]);
+    remove(disk);
+  });
+
+  it("takes sectors of 512 bytes only", () => {
+    const seen: number[] = [];
+    const disk = bioDisk((made) => void (seen.push(made.bi_iter.bi_size), bio_endio(made)), {
+      logical_block_size: 4096,
+    });
+    for (const bytes of [4096, 512]) submit_bio_nowait(make(disk.part0, REQ_OP_READ, 0, bytes));
+    expect([seen, ended]).toEqual([[4096], ["0:0", `0:${BLK_STS_IOERR}`]]);
     remove(disk);
   });
 });
