@@ -5,7 +5,7 @@ import type { FileIdentity } from "./file-identity";
 import { createNullDisk } from "./null";
 import { type SavedBlocks, OverlayDisk } from "./overlay";
 import { RamDisk } from "./ram";
-import type { SparseBytes } from "./sparse";
+import { type SparseBytes, expandSparse } from "./sparse";
 
 /** A RAM disk with its bytes. */
 export interface SavedRamDisk {
@@ -40,8 +40,8 @@ export type SavedDisk = SavedRamDisk | SavedNullDisk | SavedFileDisk;
 export function openSavedDisk(saved: SavedDisk, file: string, writes: "overlay" | "file"): HostDisk {
   if (saved.kind === "null") return createNullDisk(saved.info.sectors, {}, saved.info);
   if (saved.kind === "ram") {
-    const disk = new RamDisk(new Uint8Array(saved.content.length));
-    disk.load(saved);
+    const disk = new RamDisk(expandSparse(saved.content));
+    disk.info = saved.info;
     return disk;
   }
   const keepsWrites = writes === "overlay" || saved.overlay !== null;

@@ -56,6 +56,13 @@ export function saveSparse(bytes: Uint8Array): SparseBytes {
   return { length: bytes.length, pages, bytes: copyPages(bytes, pages) };
 }
 
+/** A new array that is what the saved one was. Its zeros are the host's: they take no memory until somebody looks. */
+export function expandSparse(saved: SparseBytes): Uint8Array {
+  const bytes = new Uint8Array(saved.length);
+  pastePages(bytes, saved);
+  return bytes;
+}
+
 /** Makes an array what it was. Throws RangeError when it is not as long. */
 export function loadSparse(to: Uint8Array, saved: SparseBytes): void {
   if (to.length !== saved.length) throw new RangeError(`${to.length} bytes cannot become ${saved.length}`);

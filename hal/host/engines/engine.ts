@@ -57,10 +57,15 @@ export interface SavedGuest {
   readonly handles: Readonly<Record<string, number>>;
 }
 
+/** What one instance of an engine's code has found out about it, and holds for all: word and byte offsets. */
+export type EngineFacts = Readonly<Record<string, number>>;
+
 /** What a snapshot keeps of an engine; plain data. */
 export interface SavedEngine {
   /** What identifies the engine's code: a copy of its memory means nothing to another one. */
   readonly code: string;
+  /** What the first instance's self-test has found in that code; a copy need not search again. */
+  readonly facts: EngineFacts;
   /** Most bytes that its memory may have. */
   readonly bytesMax: number;
   /** Most bytes that its heaps have taken so far. */

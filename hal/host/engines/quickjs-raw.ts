@@ -3,12 +3,14 @@
  * do not allocate, strings and evaluation by pointer.
  *
  * Each point is private to the pinned package version, so `selfTest` verifies it at start-up. A point that fails is named, with what
- * it costs to go without it; the machine does not start on an engine that would corrupt memory silently.
+ * it costs to go without it; the machine does not start on an engine that would corrupt memory silently. An instance that becomes a copy of
+ * another one of the same code takes over what that one has found.
  *
  * A JSValue is 8 bytes, NaN-boxed: for an int32 the low word is the integer. A `JSValue*` is an address in the WASM heap.
  */
 import baseVariant from "@jitl/quickjs-wasmfile-release-sync";
 import { newQuickJSWASMModuleFromVariant, newVariant, type QuickJSWASMModule } from "quickjs-emscripten";
+import type { EngineFacts } from "./engine";
 import type { EmscriptenModule, ForeignFunctions, Pointer } from "./quickjs-private";
 import { ALL_INTRINSICS, GUEST_INTRINSICS } from "./quickjs-intrinsics";
 import { compileQuickJS } from "./quickjs-module";
@@ -90,18 +92,31 @@ export class RawQuickJS {
 
   /**
    * A fresh instance of the engine whose memory never grows beyond `bytesMax`; the compiled code is shared. At `pages` it holds `pageBytes`
-   * bytes at a page boundary, zeroed, for its own life. Its memory has `bytes` from the start, or the least that it needs. Throws when the
-   * self-test fails, and RangeError when the memory cannot grow that far.
+   * bytes at a page boundary, zeroed, for its own life. Its memory has `bytes` from the start, or the least that it needs. `facts` are what another
+   * instance of the same code has found out. Throws when the self-test fails, and RangeError when the memory cannot grow that far.
    */
-  static async create(bytesMax: number, pageBytes = 0, bytes = 0): Promise<RawQuickJS> {
+  static async create(bytesMax: number, pageBytes = 0, bytes = 0, facts?: EngineFacts): Promise<RawQuickJS> {
     const wasmModule = await compileQuickJS();
     const pages = Math.min(WASM_PAGES_LIMIT, Math.max(WASM_PAGES_INITIAL, Math.ceil(bytesMax / WASM_PAGE_SIZE)));
     const initial = Math.max(WASM_PAGES_INITIAL, Math.ceil(bytes / WASM_PAGE_SIZE));
     const wasmMemory = new WebAssembly.Memory({ initial, maximum: pages });
     const variant = newVariant(baseVariant, { wasmModule, wasmMemory });
     const raw = new RawQuickJS(await newQuickJSWASMModuleFromVariant(variant), pageBytes);
-    raw.selfTest();
+    if (facts === undefined) raw.selfTest();
+    else raw.adoptFacts(facts);
     return raw;
+  }
+
+  /** What the self-test has found out, for other instances of the same code. */
+  facts(): EngineFacts {
+    const { bufferWord, freeWord } = this.layout as AliasLayout;
+    return { breakWord: this.breakWord, bufferWord, freeWord, stackTop: this.stackTop };
+  }
+
+  private adoptFacts({ breakWord, bufferWord, freeWord, stackTop }: EngineFacts): void {
+    this.breakWord = breakWord;
+    this.layout = { bufferWord, freeWord };
+    this.stackTop = this.stackRest = stackTop;
   }
 
   /** The whole memory as bytes; a new array after growth. */

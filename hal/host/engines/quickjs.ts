@@ -132,7 +132,7 @@ export async function createQuickJSEngine(frameCount: number, heapsBytes = HEAPS
 /** Makes an engine for `restore(saved)`: another instance, with a memory as large as the one that was saved. */
 export async function copyQuickJSEngine(saved: SavedEngine): Promise<Engine> {
   const { length, base, frameCount } = saved.memory;
-  const raw = await RawQuickJS.create(saved.bytesMax, 0, length);
+  const raw = await RawQuickJS.create(saved.bytesMax, 0, length, saved.facts);
   const memory = memoryOver(raw.heap().buffer as ArrayBuffer, base, frameCount);
   // Where the frames will be, the instance has its own beginnings now.
   memory.touched.fill(1);
@@ -173,6 +173,7 @@ class QuickJSEngine implements Engine {
     const guests = [...this.domains].map((domain) => domain.save());
     return {
       code: quickJSCode(),
+      facts: raw.facts(),
       bytesMax,
       heapEndMax,
       memory: saveMemory(raw.heap(), raw.heapEnd(), memory, raw.stackRegion()),

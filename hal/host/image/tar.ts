@@ -12,6 +12,8 @@ const TYPE_OFFSET = 156;
 const MAGIC = { offset: 257, size: 5 };
 const PREFIX = { offset: 345, size: 155 };
 const TYPE_FILE = 0x30;
+const ZEROS = new Uint8Array(BLOCK_SIZE);
+const SPACE = 0x20;
 
 /** A file's place in the tar. */
 export interface TarEntry {
@@ -71,13 +73,16 @@ function octal(bytes: Uint8Array, field: { offset: number; size: number }): numb
 
 /** Sum of the header's bytes, the checksum field counted as spaces. */
 function checksum(bytes: Uint8Array): number {
-  let sum = 0;
-  for (let i = 0; i < BLOCK_SIZE; i++) {
-    sum += i >= CHECKSUM.offset && i < CHECKSUM.offset + CHECKSUM.size ? 0x20 : bytes[i];
-  }
+  let sum = CHECKSUM.size * SPACE;
+  for (let i = 0; i < BLOCK_SIZE; i++) sum += bytes[i];
+  for (let i = CHECKSUM.offset; i < CHECKSUM.offset + CHECKSUM.size; i++) sum -= bytes[i];
   return sum;
 }
 
 function isZero(bytes: Uint8Array): boolean {
-  return bytes.every((byte) => byte === 0);
+  for (let at = 0; at < bytes.length; at += ZEROS.length) {
+    const piece = bytes.subarray(at, at + ZEROS.length);
+    if (Buffer.compare(piece, ZEROS.subarray(0, piece.length)) !== 0) return false;
+  }
+  return true;
 }

@@ -4,6 +4,8 @@
  *   key ─► folder/KEY.snap ─┬─ there, whole, and the disks read as they did ─► machine, and the lines of its log
  *                           └─ otherwise ─► a real boot ─► snapshot ─► written beside what there is, the oldest entries removed
  *
+ * Entries are not compressed: unpacking one took as long as all the rest of a restore.
+ *
  * The key is everything that a boot depends on and that can be known before it: program, engine, image, machine, command lines, and the sizes of
  * disk files. What the boot read of those files is compared with what they hold now. So an entry is right, or is not used.
  */
@@ -93,7 +95,7 @@ export class BootCache {
     });
     const record: BootRecord = { log, reads, imageFiles: snapshot.image.usedFiles() };
     try {
-      const bytes = await packSnapshot({ ...snapshot, data: { ...snapshot.data, disks } }, record);
+      const bytes = await packSnapshot({ ...snapshot, data: { ...snapshot.data, disks } }, record, "none");
       fs.mkdirSync(this.folder, { recursive: true });
       writeWhole(this.file, bytes);
       this.tidyUp();

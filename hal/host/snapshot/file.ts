@@ -1,7 +1,7 @@
 /**
  * Snapshot files.
  *
- *   magic (8) │ version (u32) │ length of the head (u32) │ head: JSON │ SHA-256 of all that (32) │ body: compressed plain data
+ *   magic (8) │ version (u32) │ length of the head (u32) │ head: JSON │ SHA-256 of all that (32) │ body: plain data, packed or not
  *
  * The head says what the snapshot is of, so that a file that does not fit is refused before anything is unpacked. A file is an allegation: what
  * is wrong with it has a name, and nothing of it is used unless all of it is right.
@@ -33,6 +33,9 @@ const ALIGNMENT = 8;
 const QUALITY = 4;
 const WINDOW_BITS = 22;
 
+/** How the body is packed: small, for files that people keep and send, or not at all, for those that are read often. */
+export type Packing = "brotli" | "none";
+
 /** What a snapshot is of, readable without the rest. */
 export interface SnapshotHead {
   /** Version and build of the program that wrote it. */
@@ -48,6 +51,7 @@ export interface SnapshotHead {
   readonly files: readonly { readonly file: string; readonly size: number; readonly sha256: string }[];
   /** Bytes of the body, packed and unpacked, the packed one's SHA-256, and the bytes of its text. */
   readonly body: {
+    readonly packing: Packing;
     readonly packed: number;
     readonly unpacked: number;
     readonly sha256: string;
@@ -98,24 +102,38 @@ function headOf(data: SnapshotData, body: SnapshotHead["body"]): SnapshotHead {
 }
 
 /** A snapshot as the bytes of a file. Throws UserError when the file of a disk has changed since it was taken. */
-export async function packSnapshot({ data }: MachineSnapshot, extra: unknown = null): Promise<Buffer> {
+export async function packSnapshot(
+  { data }: MachineSnapshot,
+  extra: unknown = null,
+  packing: Packing = "brotli",
+): Promise<Buffer> {
   const complete = { ...data, disks: completeDisks(data.disks) };
   const { text, arrays } = encodePlain({ data: complete, extra });
   const textBytes = Buffer.from(text, "utf8");
   const body = Buffer.concat([textBytes, Buffer.alloc(-textBytes.length & (ALIGNMENT - 1)), arrays]);
-  const params = {
-    [constants.BROTLI_PARAM_QUALITY]: QUALITY,
-    [constants.BROTLI_PARAM_LGWIN]: WINDOW_BITS,
-    [constants.BROTLI_PARAM_SIZE_HINT]: body.length,
-  };
-  const packed = await promisify(brotliCompress)(body, { params });
-  const bodyFacts = { packed: packed.length, unpacked: body.length, sha256: sha256(packed).toString("hex") };
-  const head = Buffer.from(JSON.stringify(headOf(complete, { ...bodyFacts, text: textBytes.length })), "utf8");
+  const packed = packing === "none" ? body : await compress(body);
+  const bodyFacts = { packing, packed: packed.length, unpacked: body.length, sha256: sha256(packed).toString("hex") };
+  const head = alignedText(JSON.stringify(headOf(complete, { ...bodyFacts, text: textBytes.length })));
   const prefix = Buffer.alloc(PREFIX_BYTES);
   MAGIC.copy(prefix);
   prefix.writeUInt32LE(SNAPSHOT_VERSION, VERSION_AT);
   prefix.writeUInt32LE(head.length, LENGTH_AT);
   return Buffer.concat([prefix, head, sha256(Buffer.concat([prefix, head])), packed]);
+}
+
+function compress(body: Buffer): Promise<Buffer> {
+  const params = {
+    [constants.BROTLI_PARAM_QUALITY]: QUALITY,
+    [constants.BROTLI_PARAM_LGWIN]: WINDOW_BITS,
+    [constants.BROTLI_PARAM_SIZE_HINT]: body.length,
+  };
+  return promisify(brotliCompress)(body, { params });
+}
+
+/** JSON as bytes, with blanks behind it, so that what follows can be used where it lies. */
+function alignedText(json: string): Buffer {
+  const size = Buffer.byteLength(json);
+  return Buffer.from(json + " ".repeat(-size & (ALIGNMENT - 1)), "utf8");
 }
 
 /** Reads what `packSnapshot` wrote; `name` is what complaints call it. Throws UserError that says what is wrong. */
@@ -129,7 +147,7 @@ export async function unpackSnapshot(bytes: Buffer, name: string): Promise<Snaps
   if (packed.length > head.body.packed || sha256(packed).toString("hex") !== head.body.sha256) {
     throw misfit("CORRUPT", name, "is damaged: its contents do not match their SHA-256");
   }
-  const body = await promisify(brotliDecompress)(packed, { maxOutputLength: head.body.unpacked });
+  const body = head.body.packing === "none" ? packed : await decompress(packed, head.body.unpacked);
   const text = body.toString("utf8", 0, head.body.text);
   const arrays = body.subarray(head.body.text + (-head.body.text & (ALIGNMENT - 1)));
   try {
@@ -139,6 +157,10 @@ export async function unpackSnapshot(bytes: Buffer, name: string): Promise<Snaps
     if (error instanceof PlainDataError || error instanceof SyntaxError) throw misfit("CORRUPT", name, "is damaged");
     throw error;
   }
+}
+
+function decompress(packed: Buffer, size: number): Promise<Buffer> {
+  return promisify(brotliDecompress)(packed, { maxOutputLength: size });
 }
 
 function misfit(code: string, name: string, problem: string): Error {

@@ -32,6 +32,22 @@ describe("quickjs-raw", () => {
     expect(pages.equals(Buffer.alloc(size))).toBe(true);
   });
 
+  it("an instance with another one's facts aliases and calls as one that found them itself, and nothing was searched for in it", async () => {
+    const first = await RawQuickJS.create(64 << 20, 65536);
+    const second = await RawQuickJS.create(64 << 20, 65536, 0, first.facts());
+    expect(second.facts()).toEqual(first.facts());
+    expect(second.heapEnd()).toBeLessThan(first.heapEnd());
+    const context = second.newContext(LIMITS);
+    const write = second.evaluate(context, "(function (b) { new Uint8Array(b)[5] = 77; })", "t.js");
+    const alias = second.alias(context, second.pages, 4096);
+    second.free(context, second.call(context, write, [alias]));
+    for (const owned of [alias, write]) second.free(context, owned);
+    second.disposeContext(context, 0);
+    expect(second.heap()[second.pages + 5]).toBe(77);
+    second.measureStack();
+    expect(second.facts()).toEqual(first.facts());
+  });
+
   it("evaluate, newString: texts of any length and characters arrive as they are", async () => {
     const raw = await RawQuickJS.create(64 << 20);
     const context = raw.newContext(LIMITS);

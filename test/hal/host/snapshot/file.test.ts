@@ -4,7 +4,7 @@ import * as path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { Machine, type MachineSnapshot, UserError, readSnapshot, writeSnapshot } from "xenolith";
 import { bootMachine, packageImage } from "xenolith/kit";
-import { unpackSnapshot } from "../../../../hal/host/snapshot/file";
+import { packSnapshot, unpackSnapshot } from "../../../../hal/host/snapshot/file";
 
 let folder: string;
 let machine: Machine;
@@ -82,6 +82,20 @@ describe("a snapshot file", () => {
       { file: disk(), size: 1 << 20, sha256: expect.stringMatching(/^[0-9a-f]{64}$/) as string },
     ]);
     expect(good.toString("utf8")).toContain(disk());
+  });
+
+  it("unpacked, as the boot cache keeps it, it is the same, large arrays shared with the bytes, and any damage is noticed", async () => {
+    const bytes = await packSnapshot(snapshot, "more", "none");
+    const { data, extra } = await unpackSnapshot(bytes, "test");
+    expect(bytes.length).toBeGreaterThan(2 << 20);
+    expect(extra).toBe("more");
+    expect((await packSnapshot({ ...snapshot, data })).equals(good)).toBe(true);
+    expect(data.engine.memory.bytes.buffer).toBe(bytes.buffer);
+    for (const at of [300, bytes.length >> 1, bytes.length - 1]) {
+      bytes[at] ^= 1;
+      await expect(unpackSnapshot(bytes, "test")).rejects.toMatchObject({ code: expect.stringContaining("CORRUPT") });
+      bytes[at] ^= 1;
+    }
   });
 
   it("cut off anywhere, it is refused as such", async () => {
