@@ -9,7 +9,7 @@ import { EINTR } from "xenolith/linux/errno";
 import { ERR_PTR, type err_ptr } from "xenolith/linux/err";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { type file, kernel_read, kernel_write } from "xenolith/linux/fs";
-import { type Sleeps, cond_resched, current, need_resched } from "xenolith/linux/sched";
+import { type Sleeps, current } from "xenolith/linux/sched";
 import { bytes_to_string, string_to_bytes } from "xenolith/linux/string";
 
 /** Characters that `read_line` takes at a time. */
@@ -24,11 +24,15 @@ export class program_io implements stdio {
   constructor(readonly files: stdio_files) {}
 
   *write(text: string): Sleeps<number> {
-    return yield* this.put(this.files[1], text);
+    return yield* this.put(this.files[1], string_to_bytes(text));
+  }
+
+  *write_bytes(bytes: Uint8Array): Sleeps<number> {
+    return yield* this.put(this.files[1], bytes);
   }
 
   *error(text: string): Sleeps<number> {
-    return yield* this.put(this.files[2], text);
+    return yield* this.put(this.files[2], string_to_bytes(text));
   }
 
   *read(count: number): Sleeps<string | err_ptr> {
@@ -58,8 +62,7 @@ export class program_io implements stdio {
     }
   }
 
-  private *put(to: file, text: string): Sleeps<number> {
-    const bytes = string_to_bytes(text);
+  private *put(to: file, bytes: Uint8Array): Sleeps<number> {
     let done = 0;
     while (done < bytes.length) {
       const count = yield* kernel_write(to, done === 0 ? bytes : bytes.subarray(done));
@@ -67,8 +70,6 @@ export class program_io implements stdio {
       if (count <= 0) return count;
       done += count;
     }
-    // Some files never sleep, and neither would a program that only uses those.
-    if (need_resched()) yield* cond_resched();
     return 0;
   }
 

@@ -3,7 +3,6 @@ import type { stdio } from "xenolith/linux/binfmts";
 import { IS_ERR, PTR_ERR } from "xenolith/linux/err";
 import { O_RDONLY, type file, filp_close, filp_open, kernel_read } from "xenolith/linux/fs";
 import type { Sleeps } from "xenolith/linux/sched";
-import { bytes_to_string } from "xenolith/linux/string";
 import { strerror } from "./lib/strerror";
 
 const BUFFER_SIZE = 4096;
@@ -14,7 +13,7 @@ function* copy(from: file, io: stdio): Sleeps<number> {
   for (;;) {
     const count = yield* kernel_read(from, bytes);
     if (count <= 0) return count;
-    const error = yield* io.write(bytes_to_string(bytes, 0, count));
+    const error = yield* io.write_bytes(bytes.subarray(0, count));
     if (error !== 0) return error;
   }
 }

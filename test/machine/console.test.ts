@@ -105,6 +105,18 @@ onEveryEngine("console", ({ boot, expectChange }) => {
     expect(machine.run("domU", "rmmod hvc_xen null_blk").status).toBe(0);
   });
 
+  it.each(["cat /dev/zero > /dev/null", "wc /dev/zero", "grep a /dev/zero", "while :; do :; done"])(
+    "Ctrl-C ends %s, which never sleeps by itself",
+    async (command) => {
+      const { machine, seat } = await sit();
+      seat.type(`${command}\r`, "\r\n");
+      machine.advance(2e6);
+      expect(seat.type("\x03")).toContain("^C\r\n");
+      expect(seat.type("echo $?\r")).toContain("\r\n130\r\n");
+      expectChange(machine);
+    },
+  );
+
   it("a pipe: no echo, more input than the ring holds, the last status at its end", async () => {
     const machine = await boot({ disks: [] });
     const shell = machine.openConsole("domU", "pipe");

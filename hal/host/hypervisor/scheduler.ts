@@ -32,7 +32,7 @@ import { updateTime } from "./time-info";
 import { blockVcpu, mayRun, wakeVcpu } from "./vcpus";
 
 /** No slice is longer, even when nothing else is there to do: the host's input and the watchdog get their turn. */
-const SLICE_NS_MAX = 1_000_000;
+const SLICE_NS_MAX = 200_000;
 /** Entries in a row that may end with the vCPU runnable and its clock where it was. */
 const STALLS_MAX = 1000;
 /** Slices inside of a slice, when exploring. */

@@ -15,7 +15,7 @@ import {
 } from "xenolith/linux/binfmts";
 import { IS_ERR, PTR_ERR } from "xenolith/linux/err";
 import { create_pipe_files, file, filp_close, get_file, kernel_read, kernel_write } from "xenolith/linux/fs";
-import { ktime_get_ns } from "xenolith/linux/ktime";
+import { charge_ns, ktime_get_ns } from "xenolith/linux/ktime";
 import { kasprintf } from "xenolith/linux/printk";
 import {
   type Sleeps,
@@ -64,8 +64,16 @@ export function* run_list(sh: shell, body: list, files: stdio_files): Sleeps<voi
 function* interrupted(sh: shell): Sleeps<void> {
   sh.leaving = "interrupted";
   sh.status = STATUS_INTERRUPTED;
-  if (sh.interactive) flush_signals(current());
+  if (sh.interactive) {
+    flush_signals(current());
+    yield* new_line(sh);
+  }
   yield* yield_task();
+}
+
+/** After the terminal's `^C`. */
+function* new_line(sh: shell): Sleeps<void> {
+  yield* kernel_write(sh.files[1], string_to_bytes("\n"));
 }
 
 function* run_and_or(sh: shell, item: and_or, files: stdio_files): Sleeps<void> {
@@ -169,7 +177,7 @@ function* finish(sh: shell, tasks: readonly task_struct[]): Sleeps<void> {
   sh.status = status;
   if (status !== STATUS_INTERRUPTED) return;
   sh.leaving = "interrupted";
-  if (sh.interactive) yield* kernel_write(sh.files[1], string_to_bytes("\n"));
+  if (sh.interactive) yield* new_line(sh);
 }
 
 // ---- commands ---------------------------------------------------------------------------------------------------------------------------
@@ -225,9 +233,12 @@ function* run_if(sh: shell, run: command & { kind: "if" }, files: stdio_files): 
   yield* run_list(sh, run.otherwise, files);
 }
 
+/** What a shell itself takes for a round of a loop, at the least. */
+const ROUND_NS = 2000;
+
 /** After a round of a loop: whether there is another one. Lets others run, and time pass, so that no loop stands still. Sleeps. */
 function* goes_on(sh: shell): Sleeps<boolean> {
-  ktime_get_ns();
+  charge_ns(ROUND_NS);
   yield* yield_task();
   if (sh.leaving !== "break" && sh.leaving !== "continue") return sh.leaving === "no";
   if (--sh.levels > 0) return false;

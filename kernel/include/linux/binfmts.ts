@@ -17,6 +17,8 @@ export interface stdio {
   readonly files: stdio_files;
   /** Writes to standard output. Returns 0 or a negative errno. */
   write(text: string): Sleeps<number>;
+  /** The same for bytes. */
+  write_bytes(bytes: Uint8Array): Sleeps<number>;
   /** Writes to standard error. Returns 0 or a negative errno. */
   error(text: string): Sleeps<number>;
   /** At most `count` characters of standard input; "" at the end, or a negative errno. */

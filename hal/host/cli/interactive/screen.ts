@@ -84,7 +84,7 @@ export class Screen {
     const { dim } = this.terminal.colours;
     const line = this.shown === null ? "" : this.page(this.shown).line;
     const begin = line === "" ? "" : "\r\u001b[K";
-    this.terminal.write(`${begin}${dim(text)}\r\n${line}`);
+    this.terminal.write(`${begin}${dim(text.replaceAll("\n", "\r\n"))}\r\n${line}`);
   }
 
   private page(domain: string): Page {

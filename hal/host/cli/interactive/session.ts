@@ -125,8 +125,9 @@ export class Session {
   /** Domains end, and some come back; a shell that ends takes its user with it. */
   private follow(): void {
     const ends = this.machine.ends();
-    for (const { name, reason, action } of ends.slice(Math.min(this.endsSeen, ends.length))) {
-      this.screen.say(`${name}: ${reason}${action === "restart" ? ", starting again" : ""}`);
+    for (const { name, reason, report, action } of ends.slice(Math.min(this.endsSeen, ends.length))) {
+      const why = report === null ? "" : `: ${report}`;
+      this.screen.say(`${name}: ${reason}${why}${action === "restart" ? ", starting again" : ""}`);
       if (name === this.current && action !== "restart") this.leave(name, reason === "crash" ? EXIT_PANIC : EXIT_OK);
     }
     this.endsSeen = ends.length;
