@@ -77,7 +77,7 @@ export function gnttab_frames_map(count: number): number {
   if (result < 0 || status !== GNTST_okay) return -ENODEV;
   for (let i = 0; i < count; i++) {
     if (i < gnttab_shared.length) continue;
-    const window: shared_page = { mfn: -1, words: null, bytes: null, gref: -1, unmapped_by: null };
+    const window: shared_page = { mfn: -1, words: null, bytes: null, gref: -1 };
     gnttab_shared.push(window);
     const pfn = words[FRAME_LIST_WORD + i * 2] - hal.mfn_base;
     BUG_ON(pfn < 0 || pfn >= hal.nr_pages);

@@ -21,10 +21,11 @@ import { EAGAIN } from "xenolith/linux/errno";
 import { EXPORT_SYMBOL } from "xenolith/linux/export";
 import { GFP_ZERO } from "xenolith/linux/gfp";
 import { BUG_ON } from "xenolith/linux/kernel";
+import { local_clock } from "xenolith/linux/ktime";
 import { __free_page, alloc_page } from "xenolith/linux/mm";
 import type { page } from "xenolith/linux/mm_types";
 import { pr_warn_once } from "xenolith/linux/printk";
-import type { Sleeps } from "xenolith/linux/sched";
+import { current, type Sleeps } from "xenolith/linux/sched";
 import {
   GNTST_bad_page,
   GNTST_eagain,
@@ -140,8 +141,10 @@ export function gnttab_unmap_refs(
 ): number {
   const result = HYPERVISOR_grant_table_op(GNTTABOP_unmap_grant_ref, unmap_ops.paddr, count);
   if (result !== 0) return result;
+  const { comm, pid } = current();
+  const now = local_clock();
   for (let i = 0; i < count; i++) {
-    page_unmap_foreign(pages[i]);
+    page_unmap_foreign(pages[i], comm, pid, now);
   }
   return 0;
 }

@@ -49,7 +49,7 @@ const OUT_PROD = XENCONS_INTERFACE_OUT_PROD / 4;
 /** Jiffies after which a writer looks again, should the daemon have forgotten to tell of the room that it made. */
 const FULL_POLL = HZ / 100;
 
-const intf: shared_page = { mfn: -1, words: null, bytes: null, gref: -1, unmapped_by: null };
+const intf: shared_page = { mfn: -1, words: null, bytes: null, gref: -1 };
 const waitq = new wait_queue_head();
 let evtchn: evtchn_port_t = 0;
 let hvc_irq = 0;

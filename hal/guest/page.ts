@@ -29,8 +29,16 @@ export interface shared_page {
   bytes: Uint8Array | null;
   /** The grant reference that is or was mapped here, or -1 for own RAM and where nothing ever was. */
   gref: number;
-  /** Debug builds, if that was asked for: the stack of the last unmap. */
-  unmapped_by: string | null;
+}
+
+/** What is needed of a page that foreign frames are mapped at: who shut its window last, for the message of the fault that comes after. */
+export interface foreign_page extends shared_page {
+  unmapped_comm: string;
+  unmapped_pid: number;
+  /** Virtual time, nanoseconds. */
+  unmapped_ns: number;
+  /** Debug builds, if that was asked for; else empty. */
+  unmapped_stack: string;
 }
 
 let fault_handler: (message: string) => never = (message) => {
@@ -44,8 +52,21 @@ export function set_page_fault_handler(handler: (message: string) => never): voi
 
 function page_fault(page: shared_page, what: string, offset: number): never {
   const where = `${what} at offset ${offset} of mfn ${page.mfn}, gref ${page.gref}`;
-  const unmapped = `unmapped by\n${page.unmapped_by ?? "(not recorded: boot with page_owner=on)"}`;
-  throw fault_handler(`unable to handle page fault: ${where}; ${page.gref < 0 ? "never mapped" : unmapped}`);
+  throw fault_handler(`unable to handle page fault: ${where}; ${history_of(page)}`);
+}
+
+/** What became of the page's mapping. Only foreign pages ever have a grant reference and no window. */
+function history_of(page: shared_page): string {
+  if (page.bytes !== null) return "mapped, but not so far";
+  return page.gref < 0 ? "never mapped" : `unmapped ${last_unmap(page as foreign_page)}`;
+}
+
+function last_unmap(page: foreign_page): string {
+  const micros = Math.floor(page.unmapped_ns / 1000);
+  const seconds = `${Math.floor(micros / 1e6)}`.padStart(5);
+  const at = `[${seconds}.${`${micros % 1e6}`.padStart(6, "0")}]`;
+  const from = page.unmapped_stack === "" ? " (page_owner=on says from where)" : ` from\n${page.unmapped_stack}`;
+  return `at ${at} by ${page.unmapped_comm}/${page.unmapped_pid}${from}`;
 }
 
 function preemption_point(): void {
@@ -203,11 +224,17 @@ export function page_map_foreign(page: shared_page, mfn: number, gref: number): 
   page.bytes = view.bytes;
 }
 
-/** Shuts the window; any later access through it is a page fault. `mfn` and `gref` stay for the fault's message. */
-export function page_unmap_foreign(page: shared_page): void {
+/**
+ * Shuts the window; any later access through it is a page fault. `mfn` and `gref` stay for the fault's message, with the task that did it
+ * and the time, in nanoseconds: three stores, so that they need not be asked for.
+ */
+export function page_unmap_foreign(page: foreign_page, comm: string, pid: number, now_ns: number): void {
   page.words = null;
   page.bytes = null;
-  if (__DEBUG__) page.unmapped_by = record_unmaps ? new Error().stack ?? null : null;
+  page.unmapped_comm = comm;
+  page.unmapped_pid = pid;
+  page.unmapped_ns = now_ns;
+  if (__DEBUG__) page.unmapped_stack = record_unmaps ? new Error().stack ?? "" : "";
 }
 
 let record_unmaps = false;

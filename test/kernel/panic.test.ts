@@ -55,9 +55,12 @@ test("kref: releases at the last put", () => {
 
 test("a page fault, BUG_ON and panic throw to the engine; the hypervisor is told once that the domain crashed", () => {
   const gone = alloc_page(0) as page;
-  page_unmap_foreign(gone);
+  gone.gref = 9;
+  page_unmap_foreign(gone, "xvda-0", 12, 123_456_789);
   expect(() => page_read32(gone, 3)).toThrow(/Fatal exception/);
-  expect(kernel.log.join("\n")).toMatch(/BUG: unable to handle page fault: read at offset 12 of mfn \d+/);
+  expect(kernel.log.join("\n")).toMatch(
+    /BUG: unable to handle page fault: read at offset 12 of mfn \d+, gref 9; unmapped at \[    0\.123456\] by xvda-0\/12 \(page_owner=on says/,
+  );
   expect(() => BUG_ON(true)).toThrow(/Fatal exception/);
   expect(() => panic("no %s", "root")).toThrow(/no root/);
   const shutdowns = kernel.hypercalls.filter((call) => call.op === __HYPERVISOR_sched_op);

@@ -68,6 +68,9 @@ for (const [engine, deaths] of [
   });
 }
 
+/** What page faults said, in any engine. */
+const faults = new Set<string>();
+
 onEveryEngine("a guest that goes wrong and lives", ({ boot, expectComplaints }) => {
   it("makes hypercalls with garbage: each is refused, and nothing else happens", async () => {
     const machine = await boot({ image });
@@ -113,6 +116,34 @@ onEveryEngine("a guest that goes wrong and lives", ({ boot, expectComplaints }) 
         .map(({ text }) => text)
         .join("\n"),
     ).toMatch(/modules\/hostile\.ts:\d+:\d+/);
+  });
+
+  it("names the task that unmapped the page, and when, without being asked to record it", async () => {
+    const machine = await boot({ image });
+    expectComplaints(machine);
+    expect(() => machine.run("domU", "insmod hostile how=read-unmapped")).toThrow(MachineError);
+    const [fault] = searchLog(machine, "domU", "BUG: unable to handle page fault");
+    const [, at, who] =
+      /; unmapped at \[ {4}(\d\.\d{6})\] by (\S+) \(page_owner=on says from where\)$/.exec(fault.text) ?? [];
+    expect(who).toMatch(/^insmod\/\d+$/);
+    const late = searchLog(machine, "domU", "hostile: unmapped")[0].at / 1e9 - Number(at);
+    expect(late).toBeGreaterThanOrEqual(0);
+    expect(late).toBeLessThan(0.0001);
+    faults.add(fault.text);
+    expect([...faults]).toEqual([fault.text]);
+  });
+
+  it("says with page_owner=on from where the page was unmapped too", async () => {
+    const machine = await boot({ image, append: { domU: "page_owner=on" } });
+    expectComplaints(machine);
+    expect(() => machine.run("domU", "insmod hostile how=write-unmapped")).toThrow(MachineError);
+    const text = machine
+      .log("domU")
+      .map((line) => line.text)
+      .join("\n");
+    expect(text).toMatch(
+      /write at offset 12 of mfn \d+, gref \d+; unmapped at \[[ .\d]+\] by insmod\/\d+ from\n[^]*gnttab_unmap_refs/,
+    );
   });
 
   it("uses a page after the unmap in a release build, where accesses are not checked: a fault all the same", async () => {

@@ -40,7 +40,7 @@ const PENDING = SHARED_INFO_EVTCHN_PENDING / 4;
 const MASK = SHARED_INFO_EVTCHN_MASK / 4;
 const PORT_WORDS = EVTCHN_2L_NR_CHANNELS / 32;
 
-const shared_info: shared_page = { mfn: -1, words: null, bytes: null, gref: -1, unmapped_by: null };
+const shared_info: shared_page = { mfn: -1, words: null, bytes: null, gref: -1 };
 /** For each vCPU, the ports that are bound to it. */
 let cpu_evtchn_mask: Uint32Array[] = [];
 /** For each vCPU, the port at which the next scan begins: the one after the last that was served. */

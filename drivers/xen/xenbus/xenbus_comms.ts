@@ -51,7 +51,7 @@ export interface xs_message {
   readonly body: Uint8Array;
 }
 
-const intf: shared_page = { mfn: -1, words: null, bytes: null, gref: -1, unmapped_by: null };
+const intf: shared_page = { mfn: -1, words: null, bytes: null, gref: -1 };
 const xb_lock = new spinlock_t("xb_lock");
 let xen_store_evtchn: evtchn_port_t = 0;
 let xenbus_irq = 0;

@@ -18,8 +18,11 @@ export class page {
   bytes: Uint8Array | null = null;
   /** The grant that is or was mapped here, or -1. */
   gref = -1;
-  /** Debug builds: stack of the last unmap. */
-  unmapped_by: string | null = null;
+  /** Of the last unmap: the task's name and pid, its time in nanoseconds, and with `page_owner=on` its stack. */
+  unmapped_comm = "";
+  unmapped_pid = 0;
+  unmapped_ns = 0;
+  unmapped_stack = "";
   /** References; 0 = free. */
   _refcount = 0;
   /** Buddy order it was allocated with, on the first page of a block. */

@@ -63,7 +63,6 @@ export function makePages(count: number, fill = 0): { pages: shared_page[]; memo
     words: new Uint32Array(memory.buffer, i * 4096, 1024),
     bytes: new Uint8Array(memory.buffer, i * 4096, 4096),
     gref: i,
-    unmapped_by: null,
   }));
   return { pages, memory };
 }

@@ -47,7 +47,7 @@ export class common_ring {
   }
 }
 
-const NO_PAGE: shared_page = { mfn: -1, words: null, bytes: null, gref: -1, unmapped_by: null };
+const NO_PAGE: shared_page = { mfn: -1, words: null, bytes: null, gref: -1 };
 
 /** The front end's side. */
 export class front_ring extends common_ring {
@@ -72,7 +72,7 @@ function attach(r: common_ring, pages: readonly shared_page[], size: number): vo
   r.bounce = null;
   if (pages.length === 1) return;
   const words = new Uint32Array(r.slot_words);
-  r.bounce = { mfn: -1, words, bytes: new Uint8Array(words.buffer), gref: -1, unmapped_by: null };
+  r.bounce = { mfn: -1, words, bytes: new Uint8Array(words.buffer), gref: -1 };
 }
 
 /** Fills in the shared header: no requests, no responses, both ends want to hear of the first. The front end's, before it publishes the ring. */
