@@ -84,6 +84,7 @@ function garbage_hypercalls(): number {
     ["hostdisk_op", HYPERVISOR_hostdisk_op],
   ];
   let accepted = 0;
+  pr_info("hostile: calling\n");
   for (const [name, call] of calls) {
     for (let op = -1; op < 20; op++) {
       for (const bad of GARBAGE as readonly number[]) {
