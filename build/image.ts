@@ -111,16 +111,16 @@ async function compileUnit(
     files.set(mapPath(bundle.file), bundle.map);
     compiled[flavour] = bundle;
   }
-  const any = (compiled.debug ?? compiled.release) as CompiledBundle;
+  const either = (compiled.debug ?? compiled.release) as CompiledBundle;
   return {
     kind: unit.kind,
     name: unit.name,
     ...info,
-    sources: any.sources.map((file) => posix(path.relative(root, file))),
-    undefined: any.undefined,
-    exports: any.exports,
+    sources: either.sources.map((file) => posix(path.relative(root, file))),
+    undefined: either.undefined,
+    exports: either.exports,
     depends: [],
-    files: { debug: (compiled.debug ?? any).file, release: (compiled.release ?? any).file },
+    files: { debug: (compiled.debug ?? either).file, release: (compiled.release ?? either).file },
   };
 }
 
